@@ -1,0 +1,1 @@
+//! Bytes to events, without IO, without allocation once warm, without floats.

@@ -1,0 +1,237 @@
+//! Where other people's code runs: a WebAssembly component behind the contract of `wit/strategy.wit`.
+//!
+//! Promise: a guest reaches nothing but the imports of [`host`]; a call ends within its budget and two epoch periods; its memory
+//! stays under its cap; whatever it does ends in a return or in a [`Fault`] with a name, never in the process. Only this
+//! folder names wasmtime.
+
+pub mod host;
+
+use pinion_spec::strategy::TradingState;
+
+use crate::event::{Delta, Execution, Head, Quote, Trade};
+pub use host::Host;
+
+/// The callbacks that a strategy wants, as `on-init` returned them; bits in the order of the contract's `callbacks`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Callbacks(pub u16);
+
+impl Callbacks {
+    /// `on-quote`.
+    pub const QUOTE: Self = Self(1 << 0);
+    /// `on-trade`.
+    pub const TRADE: Self = Self(1 << 1);
+    /// `on-book-delta`.
+    pub const BOOK_DELTA: Self = Self(1 << 2);
+    /// `on-book`.
+    pub const BOOK: Self = Self(1 << 3);
+    /// `on-gap` and `on-recovered`.
+    pub const GAP: Self = Self(1 << 4);
+    /// `on-timer`.
+    pub const TIMER: Self = Self(1 << 5);
+    /// `on-order`.
+    pub const ORDER: Self = Self(1 << 6);
+    /// `on-fill`.
+    pub const FILL: Self = Self(1 << 7);
+    /// `on-trading-state`.
+    pub const TRADING_STATE: Self = Self(1 << 8);
+
+    /// Whether all of `other` are wanted.
+    #[must_use]
+    #[inline]
+    pub const fn wants(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// The host's book after a whole depth update, as `on-book` gets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BookTop {
+    /// Best bid, [`crate::event::PRICE_UNDEFINED`] where there is none.
+    pub bid_price: i64,
+    /// Size at the best bid.
+    pub bid_size: i64,
+    /// Best ask, [`crate::event::PRICE_UNDEFINED`] where there is none.
+    pub ask_price: i64,
+    /// Size at the best ask.
+    pub ask_size: i64,
+    /// Levels on the bid side.
+    pub bid_levels: u32,
+    /// Levels on the ask side.
+    pub ask_levels: u32,
+}
+
+/// A broken sequence, as `on-gap` gets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// What should have come.
+    pub expected: u64,
+    /// What came.
+    pub received: u64,
+}
+
+/// Where an order stands, as `on-order` tells it; numbers as in the contract's `order-status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+#[expect(missing_docs, reason = "the contract's own words")]
+pub enum OrderStatus {
+    Denied = 0,
+    Accepted = 1,
+    Rejected = 2,
+    Replaced = 3,
+    Cancelled = 4,
+    Expired = 5,
+    PartFilled = 6,
+    Filled = 7,
+}
+
+/// A change in one of the guest's orders, as `on-order` gets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrderUpdate {
+    /// The guest's id of the order.
+    pub order_id: u64,
+    /// As given to `submit`.
+    pub tag: u64,
+    /// Which instrument.
+    pub instrument_id: u64,
+    /// The venue's time of the change, 0 for a denial.
+    pub ts_event: u64,
+    /// The stream clock at the change.
+    pub ts_recv: u64,
+    /// Where the order stands now.
+    pub status: OrderStatus,
+    /// Why it was denied, as the contract's `deny-reason`; 0 otherwise.
+    pub reason: u8,
+    /// Its price.
+    pub price: i64,
+    /// Still working.
+    pub leaves: i64,
+    /// Filled so far.
+    pub filled: i64,
+}
+
+/// An execution of one of the guest's orders, as `on-fill` gets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fill {
+    /// The guest's id of the order.
+    pub order_id: u64,
+    /// As given to `submit`.
+    pub tag: u64,
+    /// Which instrument.
+    pub instrument_id: u64,
+    /// The venue's time.
+    pub ts_event: u64,
+    /// When the report was captured.
+    pub ts_recv: u64,
+    /// The order's side.
+    pub side: crate::event::Side,
+    /// What traded.
+    pub execution: Execution,
+}
+
+/// One call into a guest.
+#[derive(Debug, Clone, Copy)]
+pub enum Call {
+    /// `on-start`
+    Start,
+    /// `on-quote`
+    Quote(Head, Quote),
+    /// `on-trade`
+    Trade(Head, Trade),
+    /// `on-book-delta`; `None` is `book-action.clear`.
+    BookDelta(Head, Option<Delta>),
+    /// `on-book`
+    Book(Head, BookTop),
+    /// `on-gap`
+    Gap(Head, Gap),
+    /// `on-recovered`
+    Recovered {
+        /// Which instrument.
+        instrument_id: u64,
+        /// The sequence it stands at.
+        sequence: u64,
+    },
+    /// `on-timer`
+    Timer {
+        /// The guest's own id.
+        timer_id: u64,
+        /// The time it was set for.
+        at: u64,
+    },
+    /// `on-order`
+    Order(OrderUpdate),
+    /// `on-fill`
+    Fill(Fill),
+    /// `on-trading-state`
+    TradingState(TradingState),
+    /// `on-stop`
+    Stop,
+}
+
+/// What a guest did wrong. The names are metric labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FaultKind {
+    /// Ran longer than its CPU budget.
+    Budget,
+    /// Asked for more memory than its cap.
+    Memory,
+    /// Recursed too deep.
+    Stack,
+    /// Executed a trap: a panic, a division by zero, an access out of bounds.
+    Trap,
+    /// Asked for more intents than its budget.
+    Intents,
+    /// Passed a pointer, a length or a value that the contract does not allow.
+    BadPointer,
+    /// Refused to start, or could not be instantiated.
+    Init,
+}
+
+impl FaultKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] =
+        [Self::Budget, Self::Memory, Self::Stack, Self::Trap, Self::Intents, Self::BadPointer, Self::Init];
+
+    /// The metric label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Budget => "budget",
+            Self::Memory => "memory",
+            Self::Stack => "stack",
+            Self::Trap => "trap",
+            Self::Intents => "intents",
+            Self::BadPointer => "bad_pointer",
+            Self::Init => "init",
+        }
+    }
+}
+
+/// A guest's error, with what it needs to be found by its author.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {detail}", kind.label())]
+pub struct Fault {
+    /// Which kind.
+    pub kind: FaultKind,
+    /// For a person: the trap's message and the guest's own stack, or why `on-init` refused.
+    pub detail: String,
+}
+
+/// A running instance of a strategy, whatever it is made of: the two lanes here, native code in tests and benches.
+///
+/// After a [`Fault`] the guest is not called again; its owner replaces it.
+pub trait Guest: Send {
+    /// Calls `on-init` and returns the callbacks it wants.
+    ///
+    /// # Errors
+    /// [`FaultKind::Init`] where the guest refuses, else what it did wrong.
+    fn init(&mut self, params: &[(String, String)]) -> Result<Callbacks, Fault>;
+
+    /// Calls one callback. What it asked for is then in `host().effects`; after a fault there is nothing in it.
+    ///
+    /// # Errors
+    /// What the guest did wrong.
+    fn call(&mut self, call: &Call) -> Result<(), Fault>;
+
+    /// The state that the guest's imports read and write.
+    fn host(&mut self) -> &mut Host;
+}
