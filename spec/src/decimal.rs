@@ -11,6 +11,9 @@ use thiserror::Error;
 /// Digits after the point that a [`Decimal`] keeps.
 pub const DECIMAL_SCALE: u32 = 9;
 
+/// How a [`Decimal`] is written.
+pub(crate) const DECIMAL_TEXT: &str = r"^-?[0-9]{1,18}(\.[0-9]{1,9})?$";
+
 const ONE: i128 = 1_000_000_000;
 
 /// A decimal number with 9 digits after the point, as in prices, sizes and limits.
@@ -125,7 +128,7 @@ impl JsonSchema for Decimal {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "pattern": r"^-?[0-9]{1,18}(\.[0-9]{1,9})?$",
+            "pattern": DECIMAL_TEXT,
             "maxLength": 29,
             "description": "A decimal number as a string, such as \"0.25\".",
         })

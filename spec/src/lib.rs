@@ -3,7 +3,17 @@
 
 mod decimal;
 pub mod ids;
+pub mod metrics;
 pub mod strategy;
 
+mod check;
+mod error;
+mod parse;
+mod validate;
+mod yaml;
+
 pub use decimal::{DECIMAL_SCALE, Decimal, DecimalError};
+pub use error::{REPORT_ERRORS_MAX, SpecError, SpecErrors};
+pub use parse::parse;
 pub use strategy::{Strategy, StrategySpec};
+pub use yaml::{DEPTH_MAX, FILE_BYTES_MAX};

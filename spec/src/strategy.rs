@@ -13,6 +13,19 @@ use crate::Decimal;
 /// `apiVersion` of every resource of Pinion.
 pub const API_VERSION: &str = "pinion.dev/v1alpha1";
 
+/// What a Kubernetes name looks like.
+pub(crate) const DNS_LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+/// What Kafka allows in a topic's name.
+pub(crate) const TOPIC_NAME: &str = "^[a-zA-Z0-9._-]+$";
+/// What a publisher may be called.
+pub(crate) const PUBLISHER_NAME: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
+/// How an OCI artefact is pinned.
+pub(crate) const OCI_DIGEST: &str = "@sha256:[0-9a-f]{64}$";
+/// The one `apiVersion`.
+pub(crate) const API_VERSION_ONLY: &str = r"^pinion\.dev/v1alpha1$";
+/// The one `kind`.
+pub(crate) const KIND_ONLY: &str = "^Strategy$";
+
 /// A strategy: a module, what it reads, where its orders go, and its limits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -21,7 +34,7 @@ pub struct Strategy {
     #[schemars(regex(pattern = r"^pinion\.dev/v1alpha1$"))]
     pub api_version: String,
     /// `Strategy`.
-    #[schemars(regex(pattern = r"^Strategy$"))]
+    #[schemars(regex(pattern = KIND_ONLY))]
     pub kind: String,
     /// Name, tenant and labels.
     pub metadata: Metadata,
@@ -33,11 +46,11 @@ pub struct Strategy {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Metadata {
     /// The strategy's name: unique in its namespace, a DNS label.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = DNS_LABEL))]
     pub name: String,
     /// The tenant's namespace; `default` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = DNS_LABEL))]
     pub namespace: Option<String>,
 }
 
@@ -58,7 +71,7 @@ pub struct StrategySpec {
     pub instruments: Vec<Instrument>,
     /// Handed to the strategy's `on-init`.
     #[serde(default)]
-    #[schemars(length(max = 64))]
+    #[schemars(extend("maxProperties" = 64))]
     pub params: BTreeMap<String, String>,
     /// What a call may cost.
     #[serde(default)]
@@ -93,7 +106,7 @@ pub struct ModuleSource {
     pub file: Option<String>,
     /// An OCI artefact by digest: `registry/name@sha256:…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"@sha256:[0-9a-f]{64}$"))]
+    #[schemars(length(min = 1, max = 512), regex(pattern = OCI_DIGEST))]
     pub oci: Option<String>,
     /// A ConfigMap's binary entry (cluster only, small modules).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,13 +130,13 @@ pub struct ConfigMapKey {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Input {
     /// Topic name.
-    #[schemars(length(min = 1, max = 249), regex(pattern = r"^[a-zA-Z0-9._-]+$"))]
+    #[schemars(length(min = 1, max = 249), regex(pattern = TOPIC_NAME))]
     pub topic: String,
     /// How its records are written.
     pub encoding: Encoding,
     /// Who published the data (`binance`, `desk-7`): half of an instrument's identity. Absent: the encoding's own name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = PUBLISHER_NAME))]
     pub publisher: Option<String>,
     /// Partitions to read; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -161,6 +174,31 @@ pub enum Encoding {
     PinionExecution,
 }
 
+impl Strategy {
+    /// Whose strategy it is: the namespace, `default` where there is none.
+    #[must_use]
+    pub fn tenant(&self) -> &str {
+        self.metadata.namespace.as_deref().unwrap_or("default")
+    }
+
+    /// The consumer group that reads for it: the one its inputs name (they name at most one), else `pinion.<tenant>.<name>`.
+    #[must_use]
+    pub fn group(&self) -> String {
+        match self.spec.inputs.iter().find_map(|input| input.group.clone()) {
+            Some(group) => group,
+            None => format!("pinion.{}.{}", self.tenant(), self.metadata.name),
+        }
+    }
+}
+
+impl Input {
+    /// The publisher that it names, else its encoding's own name.
+    #[must_use]
+    pub fn publisher_name(&self) -> &str {
+        self.publisher.as_deref().unwrap_or(self.encoding.name())
+    }
+}
+
 impl Encoding {
     /// The name in strategy files.
     #[must_use]
@@ -171,6 +209,12 @@ impl Encoding {
             Self::PinionFlat => "pinion-flat",
             Self::PinionExecution => "pinion-execution",
         }
+    }
+
+    /// Whether its records are market data; the others say what became of orders.
+    #[must_use]
+    pub const fn is_market_data(self) -> bool {
+        !matches!(self, Self::PinionExecution)
     }
 
     /// Every encoding, in the order of the documentation.
@@ -229,7 +273,7 @@ pub struct Outputs {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OrderOutput {
     /// Topic name.
-    #[schemars(length(min = 1, max = 249), regex(pattern = r"^[a-zA-Z0-9._-]+$"))]
+    #[schemars(length(min = 1, max = 249), regex(pattern = TOPIC_NAME))]
     pub topic: String,
     /// How orders are written.
     #[serde(default)]
@@ -241,7 +285,7 @@ pub struct OrderOutput {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TopicOutput {
     /// Topic name.
-    #[schemars(length(min = 1, max = 249), regex(pattern = r"^[a-zA-Z0-9._-]+$"))]
+    #[schemars(length(min = 1, max = 249), regex(pattern = TOPIC_NAME))]
     pub topic: String,
 }
 
@@ -265,7 +309,7 @@ pub struct Instrument {
     pub symbol: String,
     /// The publisher that carries it; absent: the file's only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = PUBLISHER_NAME))]
     pub publisher: Option<String>,
     /// Its number; absent: a stable hash of publisher and symbol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
