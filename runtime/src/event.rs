@@ -156,6 +156,8 @@ pub struct Execution {
     pub order: pinion_spec::ids::ClientOrderId,
     /// What happened.
     pub kind: ExecutionKind,
+    /// The order's side: a fill moves the position also where the host does not know the order any more.
+    pub side: Side,
     /// Fill: whether it made or took.
     pub liquidity: Liquidity,
     /// Price of the fill, or the order's price now; at 1e-9.
@@ -238,4 +240,23 @@ pub const fn order_id(source: u8, offset: u64, n: u32) -> u64 {
     assert!(offset < 1 << ORDER_OFFSET_BITS);
     assert!(n < RECORD_INTENTS_MAX);
     ((source as u64) << (ORDER_OFFSET_BITS + ORDER_N_BITS) | offset << ORDER_N_BITS | n as u64) + 1
+}
+
+/// The same for parts that came from outside: `None` where no order of ours can have them.
+#[must_use]
+pub const fn checked_order_id(source: u8, offset: u64, n: u32) -> Option<u64> {
+    if source < u8::MAX && offset < 1 << ORDER_OFFSET_BITS && n < RECORD_INTENTS_MAX {
+        Some(order_id(source, offset, n))
+    } else {
+        None
+    }
+}
+
+/// The parts of an order id that a guest passed back or we made: source, offset, n.
+#[must_use]
+pub const fn order_id_parts(order_id: u64) -> (u8, u64, u16) {
+    let id = order_id.wrapping_sub(1);
+    let n = id & ((1 << ORDER_N_BITS) - 1);
+    let offset = (id >> ORDER_N_BITS) & ((1 << ORDER_OFFSET_BITS) - 1);
+    ((id >> (ORDER_N_BITS + ORDER_OFFSET_BITS)) as u8, offset, n as u16)
 }
