@@ -1,15 +1,47 @@
 //! Where other people's code runs: a WebAssembly component behind the contract of `wit/strategy.wit`.
 //!
-//! Promise: a guest reaches nothing but the imports of [`host`]; a call ends within its budget and two epoch periods; its memory
+//! Promise: a guest reaches nothing but the imports of [`host`]; a call ends within its budget of CPU time and three epoch periods; its memory
 //! stays under its cap; whatever it does ends in a return or in a [`Fault`] with a name, never in the process. Only this
 //! folder names wasmtime.
+//!
+//! Reading order: bytes are looked at ([`artefact`]), compiled in a child process ([`compile`]), kept ([`aot`]) and linked once
+//! ([`loader`]); an instance then runs in one of two lanes that give the same answers, `direct` or `component`.
 
+pub mod artefact;
+pub mod compile;
+
+pub mod aot;
+pub mod engine;
+
+pub mod loader;
+
+mod component;
+mod direct;
+mod records;
+
+mod abi;
+mod cpu;
+mod imports;
+mod memory;
+mod scalars;
+mod state;
+
+mod fault;
+pub mod gauges;
 pub mod host;
+pub mod log;
+
+#[cfg(test)]
+mod tests;
 
 use pinion_spec::strategy::TradingState;
 
 use crate::event::{Delta, Execution, Head, Quote, Trade};
-pub use host::Host;
+use crate::limits::FAULT_DETAIL_BYTES_MAX;
+pub use artefact::{Digest, Lane};
+pub use compile::{CompileLimits, Compiler};
+pub use host::{Host, HostConfig};
+pub use loader::{LoadError, Module, Sandbox, SandboxConfig, SandboxError};
 
 /// The callbacks that a strategy wants, as `on-init` returned them; bits in the order of the contract's `callbacks`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,6 +66,8 @@ impl Callbacks {
     pub const FILL: Self = Self(1 << 7);
     /// `on-trading-state`.
     pub const TRADING_STATE: Self = Self(1 << 8);
+    /// Every one.
+    pub const ALL: Self = Self((1 << 9) - 1);
 
     /// Whether all of `other` are wanted.
     #[must_use]
@@ -214,6 +248,15 @@ pub struct Fault {
     pub kind: FaultKind,
     /// For a person: the trap's message and the guest's own stack, or why `on-init` refused.
     pub detail: String,
+}
+
+impl Fault {
+    /// The guest's `on-init` refused, for the reason it gives.
+    #[must_use]
+    pub fn refused(mut why: String) -> Self {
+        fault::cut(&mut why, FAULT_DETAIL_BYTES_MAX);
+        Self { kind: FaultKind::Init, detail: why }
+    }
 }
 
 /// A running instance of a strategy, whatever it is made of: the two lanes here, native code in tests and benches.

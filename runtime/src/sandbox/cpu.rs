@@ -1,0 +1,170 @@
+//! How much CPU time a call has had.
+//!
+//! Epochs pass in wall-clock time, a budget is in CPU time: a guest whose thread was off the CPU is not to blame. Reading the
+//! thread's CPU clock is a system call, too much for every callback; so it is read once per epoch tick, and again when a
+//! call's deadline comes. What passed between that reading and the call is taken off: only time that the call surely had counts.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use wasmtime::{Store, UpdateDeadline};
+
+use super::state::State;
+use crate::clock::{mono_ns, thread_cpu_ns};
+use crate::limits::{COLD_CALL_NS_MAX, EPOCH_PERIOD_NS};
+use pinion_spec::strategy::Budget;
+
+thread_local! {
+    static READING: Cell<Reading> = const { Cell::new(Reading { tick: u64::MAX, cpu_ns: 0, mono_ns: 0 }) };
+}
+
+/// What this thread's CPU clock said, and when.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    /// The epoch tick.
+    tick: u64,
+    cpu_ns: u64,
+    mono_ns: u64,
+}
+
+impl Reading {
+    /// CPU time that a call which began at `began_ns` has surely had when the clock says `cpu_ns`: what passed between the
+    /// reading and the call may all have been CPU time of others. A ticker that starves makes the reading old, never the guest guilty.
+    fn surely_used(self, began_ns: u64, cpu_ns: u64) -> u64 {
+        // Who calls without saying when (tests, `on-init`) is at most a period after the reading.
+        let before_ns = began_ns.checked_sub(self.mono_ns).unwrap_or(EPOCH_PERIOD_NS);
+        cpu_ns.saturating_sub(self.cpu_ns).saturating_sub(before_ns)
+    }
+}
+
+/// What one call may have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Allowance {
+    /// CPU time.
+    cpu_ns: u64,
+    /// Epoch ticks after which the CPU time is looked at.
+    ticks: u64,
+}
+
+impl Allowance {
+    pub(super) const fn new(cpu_ns: u64) -> Self {
+        // One tick more than the budget's periods, because the current one is already under way.
+        Self { cpu_ns, ticks: cpu_ns.div_ceil(EPOCH_PERIOD_NS) + 1 }
+    }
+
+    /// For a callback on the hot path.
+    pub(super) const fn call(budget: &Budget) -> Self {
+        Self::new(budget.call_micros as u64 * 1_000)
+    }
+
+    /// For instantiation, `on-init`, `on-start` and `on-stop`.
+    pub(super) const COLD: Self = Self::new(COLD_CALL_NS_MAX);
+
+    /// What to do at a deadline, for a call that has surely had `used_ns`.
+    fn verdict(self, used_ns: u64) -> UpdateDeadline {
+        let missing_ns = self.cpu_ns.saturating_sub(used_ns);
+        match missing_ns.div_ceil(EPOCH_PERIOD_NS) {
+            0 => UpdateDeadline::Interrupt,
+            ticks => UpdateDeadline::Continue(ticks),
+        }
+    }
+}
+
+/// The meter of one instance.
+#[derive(Debug)]
+pub(super) struct Meter {
+    /// Counts with the epoch.
+    tick: Arc<AtomicU64>,
+    running: Allowance,
+}
+
+impl Meter {
+    pub(super) const fn new(tick: Arc<AtomicU64>) -> Self {
+        Self { tick, running: Allowance::COLD }
+    }
+
+    fn begin(&mut self, allowance: Allowance) {
+        self.running = allowance;
+        // Only whether it changed matters, so no ordering does.
+        let tick = self.tick.load(Ordering::Relaxed);
+        if READING.get().tick != tick {
+            READING.set(Reading { tick, cpu_ns: thread_cpu_ns(), mono_ns: mono_ns() });
+        }
+    }
+
+    fn deadline(&self, began_ns: u64) -> UpdateDeadline {
+        self.running.verdict(READING.get().surely_used(began_ns, thread_cpu_ns()))
+    }
+}
+
+/// Lets the deadlines of a store's calls look at the CPU time.
+pub(super) fn meter(store: &mut Store<State>) {
+    store.epoch_deadline_callback(|context| Ok(context.data().meter.deadline(context.data().host.began_ns)));
+}
+
+/// Begins a call.
+#[inline]
+pub(super) fn begin(store: &mut Store<State>, allowance: Allowance) {
+    store.set_epoch_deadline(allowance.ticks);
+    let state = store.data_mut();
+    state.meter.begin(allowance);
+    state.host.begin();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The allowance of a budget, and whether a call that has used so much goes on, and for how many ticks.
+    fn goes_on(budget_ns: u64, used_ns: u64) -> Option<u64> {
+        match Allowance::new(budget_ns).verdict(used_ns) {
+            UpdateDeadline::Continue(ticks) => Some(ticks),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_call_is_stopped_by_the_cpu_time_that_it_surely_had() {
+        const P: u64 = EPOCH_PERIOD_NS;
+        assert_eq!(goes_on(3 * P, 3 * P), None);
+        assert_eq!(goes_on(3 * P, 3 * P - 1), Some(1));
+        // Its thread had no CPU at all: the whole allowance is still there.
+        assert_eq!(goes_on(3 * P, 0), Some(3));
+        assert_eq!(goes_on(1, 0), Some(1));
+        assert_eq!(goes_on(1, 1), None);
+    }
+
+    #[test]
+    fn what_the_thread_did_before_the_call_is_not_the_calls() {
+        let reading = Reading { tick: 0, cpu_ns: 1_000, mono_ns: 50_000_000 };
+        // The ticker starved for 10 ms, in which the thread worked all the time; the call began just now.
+        assert_eq!(reading.surely_used(60_000_000, 10_001_500), 500);
+        // The call began with the reading and has had 7 ms.
+        assert_eq!(reading.surely_used(50_000_000, 7_001_000), 7_000_000);
+        // It began after the reading and was off the CPU since.
+        assert_eq!(reading.surely_used(50_400_000, 1_300), 0);
+    }
+
+    #[test]
+    fn a_deadline_never_comes_before_the_budget() {
+        for budget_ns in [1, EPOCH_PERIOD_NS - 1, EPOCH_PERIOD_NS, EPOCH_PERIOD_NS + 1, 50 * EPOCH_PERIOD_NS] {
+            let ticks = Allowance::new(budget_ns).ticks;
+            // The first tick comes anywhere between at once and a whole period from now.
+            assert!((ticks - 1) * EPOCH_PERIOD_NS >= budget_ns, "{budget_ns}");
+            assert!(ticks * EPOCH_PERIOD_NS < budget_ns + 2 * EPOCH_PERIOD_NS, "{budget_ns}");
+        }
+    }
+    #[test]
+    fn what_the_thread_did_before_the_tick_is_not_counted_against_the_call() {
+        let tick = Arc::new(AtomicU64::new(0));
+        let mut meter = Meter::new(Arc::clone(&tick));
+        meter.begin(Allowance::new(EPOCH_PERIOD_NS));
+        let start = thread_cpu_ns();
+        while thread_cpu_ns() - start < 20 * EPOCH_PERIOD_NS {}
+        assert!(matches!(meter.deadline(0), UpdateDeadline::Interrupt));
+        tick.fetch_add(1, Ordering::Relaxed);
+        meter.begin(Allowance::new(10 * EPOCH_PERIOD_NS));
+        assert!(matches!(meter.deadline(0), UpdateDeadline::Continue(_)));
+    }
+}
