@@ -7,6 +7,9 @@ pub const RECORD_BYTES_MAX: usize = 1 << 20;
 /// fits six times over; what is larger is refused as a decode error rather than allowed to fill the ring.
 pub const RECORD_EVENTS_MAX: usize = 1 << 16;
 
+/// Deepest nesting of a JSON record. Venues need four; a parser that counts needs no stack that a record can exhaust.
+pub const JSON_DEPTH_MAX: u32 = 32;
+
 /// Events a ring holds. A 1,000-level depth frame many times over, 2 MiB at 128 bytes an event.
 pub const RING_EVENTS: usize = 1 << 14;
 
@@ -16,8 +19,11 @@ pub const BATCH_EVENTS_MAX: usize = 256;
 /// Orders, denials and progress marks between a worker and egress.
 pub const OUTBOUND_RING: usize = 1 << 13;
 
-/// Intents of all callbacks that one event may cause on one worker: what a worker must be able to hand to egress before it
-/// presents an event. A worker that lacks the room waits, and its input ring fills, and its partition pauses.
+/// Dead letters on their way to egress; a flood of bad records waits for it, and its partition is not read on.
+pub const DEAD_LETTERS_MAX: usize = 1_024;
+
+/// Room for intents that a worker must have on its way to egress before it presents a record. A worker that lacks the room waits,
+/// and its input ring fills, and its partition pauses. A record that causes more waits inside it, counted.
 pub const EVENT_INTENTS_MAX: usize = 2_048;
 const _: () = assert!(EVENT_INTENTS_MAX * 2 <= OUTBOUND_RING);
 
@@ -49,8 +55,31 @@ pub const BOOK_LEVELS_MAX: usize = 8_192;
 /// Levels allocated at first; a side doubles to its limit in three steps, so a warm book does not allocate.
 pub const BOOK_LEVELS_INITIAL: usize = 1_024;
 
+/// Deletions that a book remembers until a snapshot makes it whole: minutes of a busy market, and a snapshot comes in seconds.
+pub const BOOK_DELETIONS_MAX: usize = 8_192;
+
+/// Orders that an instance's ledger takes over from before its start, beyond those that its own limit allows: it must see and be
+/// able to cancel what an earlier run left working.
+pub const ORDERS_ADOPTED_MAX: usize = 256;
+/// Finished orders that a ledger remembers, so that a repeated or late report of one is recognised.
+pub const ORDERS_GONE_MAX: usize = 1_024;
+/// Instruments beyond the declared ones that a ledger keeps a position for, when reports name them.
+pub const POSITIONS_UNDECLARED_MAX: usize = 64;
+
 /// Timers that one instance may have set.
 pub const TIMERS_MAX: usize = 64;
+
+/// Timers that one event may fire in one instance; the rest fire with the next event, still in order.
+pub const TIMER_CALLS_PER_EVENT_MAX: usize = 64;
+
+/// Denials that wait to be told to one guest; more are counted and not told.
+pub const INBOX_UPDATES_MAX: usize = 256;
+/// Rounds of telling a guest about denials inside one event: a guest that answers each denial with another order would
+/// otherwise never end.
+pub const DENIAL_ROUNDS_MAX: usize = 4;
+
+/// Working orders of one instance, the upper bound of `risk.maxOpenOrders`.
+pub const OPEN_ORDERS_MAX: usize = 4_096;
 
 /// Names that one strategy may give to `metric-set`.
 pub const GAUGES_MAX: usize = 16;
@@ -60,29 +89,78 @@ pub const GAUGE_NAME_BYTES_MAX: usize = 64;
 /// Longest log message in bytes; what is longer is cut.
 pub const LOG_MESSAGE_BYTES_MAX: usize = 1_024;
 
+/// Bytes of log lines that wait for the admin thread; what comes when they are full is counted and dropped.
+pub const LOG_BUFFER_BYTES: usize = 64 << 10;
+/// Log lines that wait for the admin thread.
+pub const LOG_BUFFER_LINES: usize = 512;
+const _: () = assert!(LOG_BUFFER_BYTES >= LOG_MESSAGE_BYTES_MAX);
+
+/// Longest string that a guest may pass in one call (a log message, a gauge's name, why it refuses to start). The host checks
+/// it to its end, and that time is not the guest's: 64 KiB take a few microseconds.
+pub const GUEST_STRING_BYTES_MAX: usize = 64 << 10;
+const _: () = assert!(GUEST_STRING_BYTES_MAX >= LOG_MESSAGE_BYTES_MAX);
+
+/// Stack of a guest, of the worker thread's own (2 MiB by default; a quarter is left to what the guest's imports need).
+pub const GUEST_STACK_BYTES_MAX: usize = 512 << 10;
+
+/// Elements of all tables of one instance. CPython's indirect functions are 12,000.
+pub const GUEST_TABLE_ELEMENTS_MAX: usize = 1 << 16;
+
+/// Instances that a runtime holds at once: what the pool of address space is sized for, 4 GiB each.
+pub const INSTANCES_MAX: u32 = 256;
+
+/// Functions of one module, all of its parts together. CPython has 15,000.
+pub const MODULE_FUNCTIONS_MAX: u32 = 100_000;
+/// Largest function body. CPython's interpreter loop is 60 KB; compile time grows faster than size beyond that.
+pub const MODULE_FUNCTION_BYTES_MAX: usize = 1 << 20;
+
+/// Longest text of a fault: trap message and backtrace.
+pub const FAULT_DETAIL_BYTES_MAX: usize = 2_048;
+
 /// Largest module. A Python component is 18 MB.
 pub const MODULE_BYTES_MAX: usize = 64 << 20;
 
 /// CPU time a compilation may take: a Python component needs 12 s on a slow core.
 pub const COMPILE_SECONDS_MAX: u64 = 120;
 
+/// Wall-clock time of a compilation: its CPU time on a machine that is busy with something else.
+pub const COMPILE_WALL_SECONDS_MAX: u64 = 3 * COMPILE_SECONDS_MAX;
+
 /// Address space a compilation may take; a module that needs more is taken for a bomb.
 pub const COMPILE_MEMORY_BYTES_MAX: u64 = 4 << 30;
 
-/// Faults of one strategy inside [`QUARANTINE_WINDOW_NS`] that quarantine it.
+/// Faults of one instance inside [`QUARANTINE_WINDOW_NS`] that quarantine it.
 pub const QUARANTINE_FAULTS: u32 = 5;
 /// The window of [`QUARANTINE_FAULTS`].
 pub const QUARANTINE_WINDOW_NS: u64 = 60_000_000_000;
-/// First back-off after a fault; doubles with each until [`FAULT_BACKOFF_NS_MAX`].
-pub const FAULT_BACKOFF_NS: u64 = 10_000_000;
-/// Longest back-off.
-pub const FAULT_BACKOFF_NS_MAX: u64 = 5_000_000_000;
+/// First back-off after a fault; doubles with each until the quarantine.
+pub const FAULT_BACKOFF_NS: u64 = 50_000_000;
 
-/// Period of the clock that stops a runaway guest. A call ends at most two periods after its budget.
+/// Period of the clock that stops a runaway guest. A call ends at most three periods after its budget.
 pub const EPOCH_PERIOD_NS: u64 = 1_000_000;
 
 /// CPU time of the cold callbacks (`on-init`, `on-start`, `on-stop`), whatever the budget: they may parse and allocate.
 pub const COLD_CALL_NS_MAX: u64 = 1_000_000_000;
 
-/// Time between SIGTERM and giving up on acknowledgements; below Kubernetes' default grace of 30 s.
-pub const DRAIN_SECONDS_MAX: u64 = 20;
+/// How long ingest waits for room in a full ring before it pauses the partition: a pause throws away what the client
+/// has fetched, so it must not answer a passing burst.
+pub const PAUSE_AFTER_NS: u64 = 20_000_000;
+/// Share of a ring that must be free again before a paused partition is resumed.
+pub const RESUME_FREE_EVENTS: usize = RING_EVENTS / 2;
+
+/// A stream is quiet, so that timers fire by the wall clock, when the client has said that a partition is at its end and nothing
+/// has come from any for this long.
+pub const QUIET_NS: u64 = 2_000_000;
+
+/// Longest sleep of a parked worker: how late a command or a timer may be noticed on a quiet stream.
+pub const PARK_NS_MAX: u64 = 1_000_000;
+
+/// How often a worker copies out guests' log lines and gauges.
+pub const REPORT_INTERVAL_NS: u64 = 100_000_000;
+
+/// How often progress is committed to Kafka: what a crash may repeat.
+pub const COMMIT_INTERVAL_NS: u64 = 200_000_000;
+
+/// Time between SIGTERM and giving up on acknowledgements. Without a broker the last commit takes the client another 10 s to
+/// give up on, and both must end before Kubernetes' default grace of 30 s does.
+pub const DRAIN_SECONDS_MAX: u64 = 15;

@@ -1,0 +1,599 @@
+//! From a worker's approved orders to acknowledged Kafka records, and from acknowledgements to the offsets that may be committed.
+//!
+//! Promise: orders leave in the order in which their worker decided them; the offset of an input record is offered for
+//! commit only when everything that it and all records before it caused has been acknowledged. What Kafka refuses for good is
+//! counted and told to the control plane, and its offset is never offered.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+use rdkafka::ClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+
+use crate::clock::mono_ns;
+use crate::event::{Origin, Stamp};
+use crate::instruments::Instruments;
+use crate::kafka::Kafka;
+use crate::metrics::{Counter, Recorder, WorkerMetrics};
+use crate::offsets::Offsets;
+use crate::ring::{Wait, Waiter, Waker};
+use crate::risk::{Denial, Order};
+use crate::wire::{self, Provenance};
+use crate::worker::FeedId;
+
+/// Where one strategy's orders go and what is stamped on them. A swap makes a new one: it names the module.
+#[derive(Debug)]
+pub struct OrderRoute {
+    /// Index of the strategy in this process.
+    pub strategy_index: usize,
+    /// Its tenant.
+    pub tenant: String,
+    /// Its name.
+    pub strategy: String,
+    /// Digest of the module that decides.
+    pub module_digest: String,
+    /// Topic of approved orders.
+    pub orders_topic: String,
+    /// How they are written.
+    pub encoding: pinion_spec::strategy::OrderEncoding,
+    /// Topic of denials, if wanted.
+    pub denials_topic: Option<String>,
+    /// Names of the feed's topics, by index.
+    pub input_topics: Arc<[String]>,
+    /// Symbols and exponents.
+    pub instruments: Arc<Instruments>,
+    /// `ClientOrderId`s are made with it.
+    pub identity: OrderIdentity,
+}
+
+/// What turns a guest's order id into the id that venues see.
+#[derive(Debug, Clone)]
+pub struct OrderIdentity {
+    /// [`pinion_spec::ids::ClientOrderId::strategy_hash`].
+    pub strategy: u32,
+    /// (topic hash, partition) by source.
+    pub sources: Arc<[(u16, u16)]>,
+}
+
+/// What workers hand over.
+#[derive(Debug)]
+pub enum Outbound {
+    /// An approved order.
+    Order {
+        /// The order.
+        order: Order,
+        /// Where it goes.
+        route: Arc<OrderRoute>,
+        /// The record that caused it.
+        origin: Origin,
+        /// When that record passed.
+        stamp: Stamp,
+        /// Stream time of the decision.
+        ts: u64,
+        /// When the order was approved.
+        decided_ns: u64,
+    },
+    /// A denied intent, for the audit topic.
+    Denied {
+        /// What and why.
+        denial: Denial,
+        /// Where it goes.
+        route: Arc<OrderRoute>,
+        /// The record that caused it.
+        origin: Origin,
+        /// Stream time of the decision.
+        ts: u64,
+    },
+    /// Everything before this on the same ring covers the partition up to `next_offset`.
+    Mark {
+        /// The feed.
+        feed: FeedId,
+        /// Index of its topic.
+        topic: u16,
+        /// Partition.
+        partition: u16,
+        /// The first offset not covered.
+        next_offset: u64,
+    },
+}
+
+/// A record that could not be decoded, on its way to the dead-letter topic.
+#[derive(Debug)]
+pub struct DeadLetter {
+    /// The feed.
+    pub feed: FeedId,
+    /// Where it came from.
+    pub origin: Origin,
+    /// Name of the topic it came from.
+    pub from_topic: String,
+    /// Where it goes.
+    pub to_topic: Arc<str>,
+    /// As it came.
+    pub key: Option<Vec<u8>>,
+    /// As it came.
+    pub value: Vec<u8>,
+    /// Why.
+    pub reason: &'static str,
+    /// Why, for a person.
+    pub detail: String,
+}
+
+/// A worker's end of the way to egress.
+#[derive(Debug)]
+pub struct Outbox {
+    ring: rtrb::Producer<Outbound>,
+    waker: Waker,
+    metrics: Arc<WorkerMetrics>,
+}
+
+impl Outbox {
+    /// The worker's end of `ring`.
+    #[must_use]
+    pub const fn new(ring: rtrb::Producer<Outbound>, waker: Waker, metrics: Arc<WorkerMetrics>) -> Self {
+        Self { ring, waker, metrics }
+    }
+
+    /// Whether `intents` more things would fit.
+    #[must_use]
+    #[inline]
+    pub fn has_room(&self, intents: usize) -> bool {
+        self.ring.slots() >= intents
+    }
+
+    /// Hands over. The caller has asked for room before the event; an event that causes more than that waits here, counted,
+    /// for egress to make some: an approved order is never dropped.
+    pub fn push(&mut self, outbound: Outbound) {
+        let mut outbound = outbound;
+        while let Err(rtrb::PushError::Full(back)) = self.ring.push(outbound) {
+            outbound = back;
+            self.metrics.egress_full.add(1);
+            self.waker.wake();
+            std::thread::yield_now();
+        }
+        self.waker.wake();
+    }
+}
+
+/// The writing ends of one strategy's recorders at egress.
+#[derive(Debug)]
+pub struct EgressRecorders {
+    /// Approved to handed to the producer.
+    pub egress: Recorder,
+    /// Poll to handed to the producer.
+    pub decision: Recorder,
+    /// Handed to the producer to acknowledged.
+    pub ack: Recorder,
+}
+
+/// What the control plane asks of egress.
+pub enum EgressCommand {
+    /// Another worker's ring.
+    AddWorker(rtrb::Consumer<Outbound>),
+    /// Another feed's offsets.
+    AddFeed(FeedId, Arc<Offsets>),
+    /// Recorders of the strategy with this index.
+    AddStrategy(usize, EgressRecorders),
+    /// Ends when everything is acknowledged, or at this monotonic time; answers with what was not.
+    Drain {
+        /// Deadline, monotonic ns.
+        until_ns: u64,
+        /// Records that were not acknowledged by then.
+        answer: Sender<usize>,
+    },
+}
+
+/// What egress counts.
+#[derive(Debug, Default)]
+pub struct EgressMetrics {
+    /// Records handed to the producer.
+    pub sent: Counter,
+    /// Records acknowledged.
+    pub acked: Counter,
+    /// Records that Kafka refused for good.
+    pub failed: Counter,
+    /// Times that the producer's own queue was full.
+    pub queue_full: Counter,
+}
+
+/// A record that Kafka refused for good.
+#[derive(Debug)]
+pub struct Undeliverable {
+    /// Index of its strategy; `None` for a dead letter.
+    pub strategy_index: Option<usize>,
+    /// The topic.
+    pub topic: String,
+    /// Why.
+    pub error: String,
+}
+
+/// What egress is made of.
+pub struct EgressParts {
+    /// The way to Kafka.
+    pub kafka: Kafka,
+    /// Commands.
+    pub commands: Receiver<EgressCommand>,
+    /// Dead letters of all feeds.
+    pub dead_letters: Receiver<DeadLetter>,
+    /// What Kafka refuses.
+    pub failures: Sender<Undeliverable>,
+    /// Counters.
+    pub metrics: Arc<EgressMetrics>,
+    /// Wakes egress.
+    pub waker: Waker,
+}
+
+struct Ack {
+    token: usize,
+    /// Why Kafka refused the record for good, and its topic.
+    refused: Option<(KafkaError, String)>,
+    at_ns: u64,
+}
+
+/// Runs on the producer's own poll thread, so an acknowledgement is timed when it comes.
+struct AckContext {
+    acks: Sender<Ack>,
+    log: crate::kafka::Log,
+}
+
+impl ClientContext for AckContext {
+    fn log(&self, level: rdkafka::config::RDKafkaLogLevel, fac: &str, message: &str) {
+        self.log.line(level, fac, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.log.error(&error, reason);
+    }
+}
+
+impl ProducerContext for AckContext {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, token: usize) {
+        let refused = result.as_ref().err().map(|(error, message)| (error.clone(), message.topic().to_owned()));
+        // Fails only when egress is gone, and then nobody waits for it.
+        let _ = self.acks.send(Ack { token, refused, at_ns: mono_ns() });
+    }
+}
+
+enum Entry {
+    /// A record handed to the producer; true once acknowledged.
+    Record(bool),
+    Mark(FeedId, u16, u16, u64),
+}
+
+struct Lane {
+    ring: rtrb::Consumer<Outbound>,
+    /// What was taken from the ring and is not yet known to be safe, oldest first.
+    entries: VecDeque<Entry>,
+    /// Sequence of the oldest entry.
+    first: u64,
+}
+
+enum Flight {
+    Free,
+    Order { lane: usize, sequence: u64, strategy_index: usize, sent_ns: u64 },
+    Dead { feed: FeedId, origin: Origin },
+}
+
+/// The egress thread's state.
+pub struct Egress {
+    producer: ThreadedProducer<AckContext>,
+    commands: Receiver<EgressCommand>,
+    dead_letters: Receiver<DeadLetter>,
+    acks: Receiver<Ack>,
+    failures: Sender<Undeliverable>,
+    metrics: Arc<EgressMetrics>,
+    waker: Waker,
+    lanes: Vec<Lane>,
+    feeds: Vec<Option<Arc<Offsets>>>,
+    recorders: Vec<Option<EgressRecorders>>,
+    flights: Vec<Flight>,
+    free: Vec<usize>,
+    dead: BTreeSet<(FeedId, u16, u16, u64)>,
+    buffer: Vec<u8>,
+    drain: Option<(u64, Sender<usize>)>,
+}
+
+/// Things taken from one worker's ring before the others get their turn.
+const LANE_BATCH: usize = 64;
+/// Longest sleep: how late an acknowledgement may free an offset on a quiet stream.
+const IDLE: Duration = Duration::from_millis(1);
+
+impl Egress {
+    /// Makes the producer; on a thread that is not pinned, whose affinity the client's threads take over.
+    ///
+    /// # Errors
+    /// What librdkafka says of the configuration.
+    pub fn new(parts: EgressParts) -> Result<Self, KafkaError> {
+        let (sender, acks) = crossbeam_channel::unbounded();
+        let context = AckContext { acks: sender, log: crate::kafka::Log::new("egress") };
+        let producer = parts.kafka.producer().create_with_context(context)?;
+        Ok(Self {
+            producer,
+            commands: parts.commands,
+            dead_letters: parts.dead_letters,
+            acks,
+            failures: parts.failures,
+            metrics: parts.metrics,
+            waker: parts.waker,
+            lanes: Vec::new(),
+            feeds: Vec::new(),
+            recorders: Vec::new(),
+            flights: Vec::new(),
+            free: Vec::new(),
+            dead: BTreeSet::new(),
+            buffer: Vec::with_capacity(1024),
+            drain: None,
+        })
+    }
+
+    /// Runs until drained, or until the control plane is gone.
+    pub fn run(mut self) {
+        // Always parks: egress has no core of its own.
+        let mut waiter = Waiter::new(self.waker.clone(), Wait::Park);
+        loop {
+            if !self.take_commands() {
+                return;
+            }
+            let mut worked = self.take_acks();
+            worked |= self.take_dead_letters();
+            for lane in 0..self.lanes.len() {
+                worked |= self.take_lane(lane);
+            }
+            if worked {
+                waiter.busy();
+                continue;
+            }
+            if let Some((until_ns, answer)) = &self.drain {
+                let open = self.flights.len() - self.free.len();
+                if open == 0 || mono_ns() >= *until_ns {
+                    let _ = answer.send(open);
+                    return;
+                }
+            }
+            let (lanes, acks, commands) = (&self.lanes, &self.acks, &self.commands);
+            waiter.idle(IDLE, || {
+                !commands.is_empty() || !acks.is_empty() || lanes.iter().any(|lane| !lane.ring.is_empty())
+            });
+        }
+    }
+
+    fn take_commands(&mut self) -> bool {
+        loop {
+            match self.commands.try_recv() {
+                Ok(EgressCommand::AddWorker(ring)) => {
+                    self.lanes.push(Lane { ring, entries: VecDeque::new(), first: 0 });
+                }
+                Ok(EgressCommand::AddFeed(feed, offsets)) => put(&mut self.feeds, usize::from(feed.0), offsets),
+                Ok(EgressCommand::AddStrategy(index, recorders)) => put(&mut self.recorders, index, recorders),
+                Ok(EgressCommand::Drain { until_ns, answer }) => self.drain = Some((until_ns, answer)),
+                Err(crossbeam_channel::TryRecvError::Empty) => return true,
+                Err(crossbeam_channel::TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+
+    fn take_lane(&mut self, lane: usize) -> bool {
+        for taken in 0..LANE_BATCH {
+            let Ok(outbound) = self.lanes[lane].ring.pop() else { return taken > 0 };
+            match outbound {
+                Outbound::Order { order, route, origin, stamp, ts, decided_ns } => {
+                    let provenance = Provenance { route: &route, origin, ts };
+                    self.send_order(lane, &order, &provenance, stamp, decided_ns);
+                }
+                Outbound::Denied { denial, route, origin, ts } => {
+                    self.send_denial(lane, &denial, &Provenance { route: &route, origin, ts });
+                }
+                Outbound::Mark { feed, topic, partition, next_offset } => {
+                    // A dead letter is sent before the event that lets its mark come: taking them now cannot miss one.
+                    self.take_dead_letters();
+                    self.lanes[lane].entries.push_back(Entry::Mark(feed, topic, partition, next_offset));
+                    self.release(lane);
+                }
+            }
+        }
+        true
+    }
+
+    fn send_order(&mut self, lane: usize, order: &Order, provenance: &Provenance<'_>, stamp: Stamp, decided_ns: u64) {
+        self.buffer.clear();
+        wire::encode_order(order, provenance, &mut self.buffer);
+        let route = provenance.route;
+        let sent_ns = self.send_record(lane, &route.orders_topic, order.instrument_id(), provenance);
+        if let Some(Some(recorders)) = self.recorders.get_mut(route.strategy_index) {
+            recorders.egress.record(sent_ns.saturating_sub(decided_ns));
+            recorders.decision.record(sent_ns.saturating_sub(stamp.polled_ns));
+        }
+    }
+
+    fn send_denial(&mut self, lane: usize, denial: &Denial, provenance: &Provenance<'_>) {
+        let Some(topic) = &provenance.route.denials_topic else { return };
+        self.buffer.clear();
+        wire::encode_denial(denial, provenance, &mut self.buffer);
+        self.send_record(lane, topic, denial.instrument_id, provenance);
+    }
+
+    /// Hands `buffer` to the producer and returns when; waits while the producer's queue is full.
+    fn send_record(&mut self, lane: usize, topic: &str, instrument_id: u64, provenance: &Provenance<'_>) -> u64 {
+        let strategy_index = provenance.route.strategy_index;
+        let sequence = self.lanes[lane].first + self.lanes[lane].entries.len() as u64;
+        let token = self.take_off();
+        let headers = headers(provenance);
+        let symbol = provenance.symbol(instrument_id);
+        let record = BaseRecord::with_opaque_to(topic, token)
+            .key(symbol.as_bytes())
+            .payload(self.buffer.as_slice())
+            .headers(headers);
+        let failed = send(&self.producer, &self.metrics, record);
+        let sent_ns = mono_ns();
+        self.lanes[lane].entries.push_back(Entry::Record(false));
+        self.flights[token] = Flight::Order { lane, sequence, strategy_index, sent_ns };
+        if let Some(error) = failed {
+            self.land(Ack { token, refused: Some((error, topic.to_owned())), at_ns: sent_ns });
+        }
+        sent_ns
+    }
+
+    fn take_dead_letters(&mut self) -> bool {
+        let mut taken = false;
+        while let Ok(letter) = self.dead_letters.try_recv() {
+            taken = true;
+            let token = self.take_off();
+            let (feed, origin) = (letter.feed, letter.origin);
+            self.flights[token] = Flight::Dead { feed, origin };
+            self.dead.insert((feed, origin.topic, origin.partition, origin.offset));
+            self.hold_dead(feed, origin);
+            let offset = origin.offset.to_string();
+            let partition = origin.partition.to_string();
+            let mut headers = OwnedHeaders::new_with_capacity(5);
+            for (key, value) in [
+                ("pinion-reason", letter.reason),
+                ("pinion-detail", &letter.detail),
+                ("pinion-topic", &letter.from_topic),
+                ("pinion-partition", &partition),
+                ("pinion-offset", &offset),
+            ] {
+                headers = headers.insert(Header { key, value: Some(value) });
+            }
+            let mut record =
+                BaseRecord::with_opaque_to(&letter.to_topic, token).payload(letter.value.as_slice()).headers(headers);
+            if let Some(key) = &letter.key {
+                record = record.key(key.as_slice());
+            }
+            if let Some(error) = send(&self.producer, &self.metrics, record) {
+                self.land(Ack { token, refused: Some((error, letter.to_topic.to_string())), at_ns: mono_ns() });
+            }
+        }
+        taken
+    }
+
+    /// A free token.
+    fn take_off(&mut self) -> usize {
+        self.free.pop().unwrap_or_else(|| {
+            self.flights.push(Flight::Free);
+            self.flights.len() - 1
+        })
+    }
+
+    fn take_acks(&mut self) -> bool {
+        let mut taken = false;
+        while let Ok(ack) = self.acks.try_recv() {
+            taken = true;
+            self.land(ack);
+        }
+        taken
+    }
+
+    fn land(&mut self, ack: Ack) {
+        let flight = std::mem::replace(&mut self.flights[ack.token], Flight::Free);
+        self.free.push(ack.token);
+        if let Some((error, topic)) = ack.refused {
+            // Never offered for commit: after a restart the record is read, and this sent, again.
+            self.metrics.failed.add(1);
+            let strategy_index = match flight {
+                Flight::Order { strategy_index, .. } => Some(strategy_index),
+                Flight::Dead { .. } | Flight::Free => None,
+            };
+            let _ = self.failures.send(Undeliverable { strategy_index, topic, error: error.to_string() });
+            return;
+        }
+        self.metrics.acked.add(1);
+        match flight {
+            Flight::Order { lane, sequence, strategy_index, sent_ns } => {
+                if let Some(Some(recorders)) = self.recorders.get_mut(strategy_index) {
+                    recorders.ack.record(ack.at_ns.saturating_sub(sent_ns));
+                }
+                let at = &mut self.lanes[lane];
+                #[expect(clippy::cast_possible_truncation, reason = "an index into entries")]
+                if let Some(entry) = at.entries.get_mut((sequence - at.first) as usize) {
+                    *entry = Entry::Record(true);
+                }
+                self.release(lane);
+            }
+            Flight::Dead { feed, origin } => {
+                self.dead.remove(&(feed, origin.topic, origin.partition, origin.offset));
+                self.hold_dead(feed, origin);
+            }
+            Flight::Free => {}
+        }
+    }
+
+    /// Lets go of all that is safe at the front of a lane, and offers its marks for commit.
+    fn release(&mut self, lane: usize) {
+        let at = &mut self.lanes[lane];
+        while let Some(entry) = at.entries.front() {
+            match entry {
+                Entry::Record(false) => return,
+                Entry::Record(true) => {}
+                Entry::Mark(feed, topic, partition, next_offset) => {
+                    if let Some(Some(offsets)) = self.feeds.get(usize::from(feed.0)) {
+                        offsets.cover(*topic, *partition, lane, *next_offset);
+                    }
+                }
+            }
+            at.entries.pop_front();
+            at.first += 1;
+        }
+    }
+
+    /// Keeps commits of a partition below its first dead letter that is not acknowledged.
+    fn hold_dead(&self, feed: FeedId, origin: Origin) {
+        let Some(Some(offsets)) = self.feeds.get(usize::from(feed.0)) else { return };
+        let (topic, partition) = (origin.topic, origin.partition);
+        let first = self.dead.range((feed, topic, partition, 0)..=(feed, topic, partition, u64::MAX)).next();
+        offsets.hold(topic, partition, first.map(|(_, _, _, offset)| *offset));
+    }
+}
+
+/// What is stamped on every order: whose it is, which module decided, and because of which record.
+fn headers(provenance: &Provenance<'_>) -> OwnedHeaders {
+    let Provenance { route, origin, .. } = provenance;
+    let topic = route.input_topics.get(usize::from(origin.topic)).map_or("", String::as_str);
+    let input = format!("{topic}/{}/{}", origin.partition, origin.offset);
+    let pairs = [
+        ("pinion-tenant", route.tenant.as_str()),
+        ("pinion-strategy", &route.strategy),
+        ("pinion-module", &route.module_digest),
+        ("pinion-input", &input),
+    ];
+    let mut headers = OwnedHeaders::new_with_capacity(pairs.len());
+    for (key, value) in pairs {
+        headers = headers.insert(Header { key, value: Some(value) });
+    }
+    headers
+}
+
+/// Hands a record to the producer, waiting while its queue is full; the error where it refuses the record for good.
+fn send(
+    producer: &ThreadedProducer<AckContext>,
+    metrics: &EgressMetrics,
+    record: BaseRecord<'_, [u8], [u8], usize>,
+) -> Option<KafkaError> {
+    let mut record = record;
+    loop {
+        match producer.send(record) {
+            Ok(()) => {
+                metrics.sent.add(1);
+                return None;
+            }
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                metrics.queue_full.add(1);
+                record = back;
+                // Acknowledgements make room; the poll thread takes them.
+                let _ = producer.flush(IDLE);
+            }
+            Err((error, _)) => return Some(error),
+        }
+    }
+}
+
+fn put<T>(slots: &mut Vec<Option<T>>, index: usize, value: T) {
+    if slots.len() <= index {
+        slots.resize_with(index + 1, || None);
+    }
+    slots[index] = Some(value);
+}

@@ -1,0 +1,607 @@
+//! One feed: a consumer group's reading of its topics in this process. Poll, decode, route; a thread of its own.
+//!
+//! Promise: every record that is read reaches every worker that is to see it, in the order of its partition, or is counted by
+//! the reason why not; a full ring pauses its partitions and drops nothing; a lost broker is waited for.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::{BorrowedMessage, Headers, Message, Timestamp};
+use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
+
+use pinion_spec::strategy::{AssignmentMode, Start};
+
+use crate::clock::{mono_ns, wall_ns};
+use crate::decode::{DecodeError, Decoder, Record, TS_RECV_HEADER, ts_recv_of_header};
+use crate::egress::DeadLetter;
+use crate::event::{Body, Event, FLAG_LAST, Head, Origin, Stamp};
+use crate::kafka::{self, Kafka};
+use crate::limits::{ORDER_OFFSET_BITS, PAUSE_AFTER_NS, RESUME_FREE_EVENTS};
+use crate::metrics::{EventKind, FeedMetrics, Recorder};
+use crate::offsets::Offsets;
+use crate::ring::Waker;
+use crate::worker::FeedId;
+
+/// Whether a feed has read to the end of its partitions. Written by ingest, read by workers.
+#[derive(Debug, Clone, Default)]
+pub struct Quiet(Arc<AtomicBool>);
+
+impl Quiet {
+    /// True when nothing more waits to be read.
+    #[must_use]
+    pub fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, quiet: bool) {
+        self.0.store(quiet, Ordering::Relaxed);
+    }
+}
+
+/// One topic of a feed.
+pub struct FeedInput {
+    /// Topic name.
+    pub topic: String,
+    /// Its decoder.
+    pub decoder: Decoder,
+    /// Partitions to read; `None`: all.
+    pub partitions: Option<Vec<u16>>,
+    /// Where to start without a committed offset.
+    pub start: Start,
+    /// Every worker sees all of it.
+    pub broadcast: bool,
+    /// Where records that cannot be decoded go.
+    pub dead_letter: Option<Arc<str>>,
+}
+
+/// A worker's end of a feed.
+pub struct Target {
+    /// The ring.
+    pub ring: rtrb::Producer<Event>,
+    /// Wakes the worker.
+    pub waker: Waker,
+}
+
+/// What a feed is made of.
+pub struct FeedParts {
+    /// Its name in this process.
+    pub id: FeedId,
+    /// From [`open`].
+    pub consumer: Arc<FeedConsumer>,
+    /// Its topics; the index is [`Origin::topic`].
+    pub inputs: Vec<FeedInput>,
+    /// Who decides which partitions are read.
+    pub assignment: AssignmentMode,
+    /// The workers; the index is the worker's.
+    pub targets: Vec<Target>,
+    /// The way to the dead-letter topics.
+    pub dead_letters: Sender<DeadLetter>,
+    /// Progress.
+    pub offsets: Arc<Offsets>,
+    /// Counters.
+    pub metrics: Arc<FeedMetrics>,
+    /// `broker`.
+    pub broker: Recorder,
+    /// `decode`.
+    pub decode: Recorder,
+    /// Whether there is more to read.
+    pub quiet: Quiet,
+    /// Set to end the feed.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// The consumer's callbacks: they run inside `poll`, on the ingest thread.
+pub struct FeedContext {
+    log: kafka::Log,
+    group: String,
+    topics: Vec<String>,
+    metrics: Arc<FeedMetrics>,
+    /// Set once the number of partitions is known, before anything is assigned.
+    offsets: OnceLock<Arc<Offsets>>,
+}
+
+impl ClientContext for FeedContext {
+    fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
+        self.log.line(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if kafka::is_unreachable(&error) {
+            self.set_connected(false);
+        }
+        self.log.error(&error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let up = statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP");
+        self.set_connected(up);
+        let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
+        self.metrics.lag_records.set(partitions.map(|partition| partition.consumer_lag.max(0)).sum());
+    }
+}
+
+/// Longest wait for a revoked partition's orders to be acknowledged; below the group protocol's rebalance timeout.
+const REVOKE_WAIT_NS: u64 = 5_000_000_000;
+
+impl ConsumerContext for FeedContext {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let (Rebalance::Revoke(partitions), Some(offsets)) = (rebalance, self.offsets.get()) else { return };
+        // What was read is finished and committed before another member takes over.
+        let mine: Vec<(u16, u16)> =
+            partitions.elements().iter().filter_map(|e| self.place(e.topic(), e.partition())).collect();
+        let until = mono_ns() + REVOKE_WAIT_NS;
+        let behind = |(topic, partition): &(u16, u16)| !offsets.is_covered(*topic, *partition);
+        while mine.iter().any(behind) && mono_ns() < until {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        if let Err(error) = commit(consumer, CommitMode::Sync) {
+            tracing::warn!(group = self.group, %error, "cannot commit before giving partitions up; their records will be read again");
+        }
+        for (topic, partition) in mine {
+            offsets.end(topic, partition);
+        }
+    }
+}
+
+impl FeedContext {
+    /// Whether a broker answers; says so when it changes.
+    fn set_connected(&self, connected: bool) {
+        let before = self.metrics.connected.get() != 0;
+        self.metrics.connected.set(i64::from(connected));
+        match (before, connected) {
+            (true, false) => tracing::warn!(group = self.group, "no broker answers; reading goes on when one does"),
+            (false, true) => tracing::info!(group = self.group, "a broker answers"),
+            _ => {}
+        }
+    }
+
+    fn place(&self, topic: &str, partition: i32) -> Option<(u16, u16)> {
+        let topic = self.topics.iter().position(|name| name == topic)?;
+        Some((u16::try_from(topic).ok()?, u16::try_from(partition).ok()?))
+    }
+}
+
+/// A feed's consumer, shared with whoever commits.
+pub type FeedConsumer = BaseConsumer<FeedContext>;
+
+/// Commits what may be committed and has moved, without waiting. One that fails unseen is made good by the next.
+///
+/// # Errors
+/// What librdkafka says.
+pub fn commit_moved(consumer: &FeedConsumer) -> KafkaResult<()> {
+    commit(consumer, CommitMode::Async)
+}
+
+/// Commits all that may be committed, and waits for the broker's answer.
+///
+/// # Errors
+/// What librdkafka says.
+pub fn commit_all(consumer: &FeedConsumer) -> KafkaResult<()> {
+    commit(consumer, CommitMode::Sync)
+}
+
+fn commit(consumer: &FeedConsumer, mode: CommitMode) -> KafkaResult<()> {
+    let context = consumer.context();
+    let Some(offsets) = context.offsets.get() else { return Ok(()) };
+    let mut list = TopicPartitionList::new();
+    let all = matches!(mode, CommitMode::Sync);
+    for (topic, partition, next) in offsets.to_commit(all) {
+        if let (Some(name), Ok(next)) = (context.topics.get(usize::from(topic)), i64::try_from(next)) {
+            list.add_partition_offset(name, i32::from(partition), Offset::Offset(next))?;
+        }
+    }
+    if list.count() == 0 {
+        return Ok(());
+    }
+    consumer.commit(&list, mode)
+}
+
+/// Why a feed cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// No broker answered in time, or the client could not be made.
+    #[error("asking the brokers {brokers} for the topics of group {group}")]
+    Kafka {
+        /// The brokers, as given.
+        brokers: String,
+        /// The group.
+        group: String,
+        /// Why.
+        source: Box<KafkaError>,
+    },
+    /// A topic or partition of the strategy file is not there.
+    #[error("topic {topic} {problem}")]
+    Topic {
+        /// Which topic.
+        topic: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// The ingest thread's state.
+pub struct Ingest {
+    id: FeedId,
+    consumer: Arc<FeedConsumer>,
+    inputs: Vec<FeedInput>,
+    assignment: AssignmentMode,
+    lanes: Vec<Lane>,
+    dead_letters: Sender<DeadLetter>,
+    offsets: Arc<Offsets>,
+    metrics: Arc<FeedMetrics>,
+    broker: Recorder,
+    decode: Recorder,
+    quiet: Quiet,
+    stop: Arc<AtomicBool>,
+    scratch: Vec<Event>,
+}
+
+struct Lane {
+    target: Target,
+    /// What the ring had no room for: the rest of one record, and of those that were under way when the pause was asked for.
+    overflow: VecDeque<Event>,
+    full_since_ns: u64,
+    paused: bool,
+}
+
+/// How the rings stand.
+enum Pressure {
+    /// All have room.
+    None,
+    /// One is full, perhaps only for a moment.
+    Burst,
+    /// One stays full: its partitions are paused, the others go on.
+    Paused,
+}
+
+/// How long one poll waits: how late a stop is noticed on a quiet stream.
+const POLL: Duration = Duration::from_millis(20);
+/// The same while partitions are paused: how late room in a ring is noticed.
+const RELIEVED_POLL: Duration = Duration::from_millis(1);
+/// How long a passing burst is given before the next look.
+const BURST_WAIT: Duration = Duration::from_micros(50);
+/// How long metadata may take.
+const METADATA: Duration = Duration::from_secs(10);
+
+/// Makes a feed's consumer, and says how many partitions each of its topics has. Blocks while it asks the broker.
+///
+/// # Errors
+/// A missing topic or partition; no broker.
+pub fn open(
+    kafka: &Kafka,
+    group: &str,
+    inputs: &[FeedInput],
+    metrics: &Arc<FeedMetrics>,
+) -> Result<(Arc<FeedConsumer>, Vec<usize>), FeedError> {
+    let failed = |source| FeedError::Kafka {
+        brokers: kafka.brokers().to_owned(),
+        group: group.to_owned(),
+        source: Box::new(source),
+    };
+    let mut config = kafka.consumer(group);
+    config.set("statistics.interval.ms", "1000");
+    let earliest = inputs.first().is_none_or(|input| input.start == Start::Earliest);
+    config.set("auto.offset.reset", if earliest { "earliest" } else { "latest" });
+    let context = FeedContext {
+        log: kafka::Log::new("ingest"),
+        group: group.to_owned(),
+        topics: inputs.iter().map(|input| input.topic.clone()).collect(),
+        metrics: Arc::clone(metrics),
+        offsets: OnceLock::new(),
+    };
+    let consumer: FeedConsumer = config.create_with_context(context).map_err(failed)?;
+    let mut counts = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        let metadata = consumer.fetch_metadata(Some(&input.topic), METADATA).map_err(failed)?;
+        let topic = metadata.topics().iter().find(|topic| topic.name() == input.topic);
+        let count = topic.filter(|topic| topic.error().is_none()).map_or(0, |topic| topic.partitions().len());
+        let problem = |problem| Err(FeedError::Topic { topic: input.topic.clone(), problem });
+        if count == 0 {
+            return problem("does not exist on this cluster; create it or correct `topic`".to_owned());
+        }
+        if let Some(last) = input.partitions.iter().flatten().max().filter(|last| usize::from(**last) >= count) {
+            return problem(format!("has partitions 0 to {}, not {last}", count - 1));
+        }
+        counts.push(count);
+    }
+    metrics.connected.set(1);
+    Ok((Arc::new(consumer), counts))
+}
+
+impl Ingest {
+    /// On the thread that will run it.
+    #[must_use]
+    pub fn new(parts: FeedParts) -> Self {
+        // A second feed on one consumer would be a mistake of ours; the first offsets stay.
+        let _ = parts.consumer.context().offsets.set(Arc::clone(&parts.offsets));
+        Self {
+            id: parts.id,
+            consumer: parts.consumer,
+            inputs: parts.inputs,
+            assignment: parts.assignment,
+            lanes: parts
+                .targets
+                .into_iter()
+                .map(|target| Lane { target, overflow: VecDeque::new(), full_since_ns: 0, paused: false })
+                .collect(),
+            dead_letters: parts.dead_letters,
+            offsets: parts.offsets,
+            metrics: parts.metrics,
+            broker: parts.broker,
+            decode: parts.decode,
+            quiet: parts.quiet,
+            stop: parts.stop,
+            scratch: Vec::with_capacity(1024),
+        }
+    }
+
+    /// Reads until it is stopped. What has been read by then is in the rings.
+    pub fn run(mut self) {
+        let mut backoff = Duration::from_millis(50);
+        while let Err(error) = self.begin() {
+            if self.stopped() {
+                return;
+            }
+            self.metrics.connected.set(0);
+            tracing::warn!(group = self.metrics.group, %error, "cannot begin reading; trying again");
+            std::thread::park_timeout(backoff);
+            backoff = (backoff * 2).min(Duration::from_secs(2));
+        }
+        let consumer = Arc::clone(&self.consumer);
+        while !self.stopped() {
+            let wait = match self.relieve(&consumer) {
+                Pressure::None => POLL,
+                Pressure::Paused => RELIEVED_POLL,
+                Pressure::Burst => {
+                    std::thread::park_timeout(BURST_WAIT);
+                    continue;
+                }
+            };
+            match consumer.poll(wait) {
+                None => {}
+                Some(Ok(message)) => self.take(&message),
+                Some(Err(KafkaError::PartitionEOF(_))) => self.quiet.set(true),
+                Some(Err(error)) => {
+                    // Silence says nothing now.
+                    self.quiet.set(false);
+                    if kafka::is_unreachable(&error) {
+                        consumer.context().set_connected(false);
+                    } else {
+                        tracing::warn!(group = self.metrics.group, %error, "reading failed; the client goes on trying");
+                    }
+                }
+            }
+        }
+        // What is left of the last record still goes to its worker: a drained runtime has no half-read record.
+        while !self.flush() {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Moves overflow on, pauses the partitions of a worker that stays behind, resumes those of one that has caught up.
+    fn relieve(&mut self, consumer: &FeedConsumer) -> Pressure {
+        if self.flush() && self.lanes.iter().all(|lane| !lane.paused) {
+            return Pressure::None;
+        }
+        let now = mono_ns();
+        let mut pressure = Pressure::Paused;
+        for index in 0..self.lanes.len() {
+            let lane = &self.lanes[index];
+            let pause = match (lane.overflow.is_empty(), lane.paused) {
+                (false, false) if now - lane.full_since_ns >= PAUSE_AFTER_NS => true,
+                (false, false) => {
+                    pressure = Pressure::Burst;
+                    continue;
+                }
+                (true, true) if lane.target.ring.slots() >= RESUME_FREE_EVENTS => false,
+                _ => continue,
+            };
+            match self.set_paused(consumer, index, pause) {
+                Ok(partitions) if pause => self.metrics.paused.add(partitions),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(group = self.metrics.group, %error, pause, "cannot pause or resume partitions")
+                }
+            }
+            self.lanes[index].paused = pause;
+        }
+        pressure
+    }
+
+    /// Pauses or resumes every partition that goes to a worker; how many.
+    fn set_paused(&self, consumer: &FeedConsumer, lane: usize, pause: bool) -> KafkaResult<u64> {
+        let mut list = TopicPartitionList::new();
+        for element in consumer.assignment()?.elements() {
+            let input = self.inputs.iter().find(|input| input.topic == element.topic());
+            let here = usize::try_from(element.partition()).is_ok_and(|partition| partition % self.lanes.len() == lane);
+            if here || input.is_some_and(|input| input.broadcast) {
+                list.add_partition(element.topic(), element.partition());
+            }
+        }
+        if pause {
+            consumer.pause(&list)?
+        } else {
+            consumer.resume(&list)?
+        }
+        Ok(list.count() as u64)
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Assigns the partitions, each at an explicit offset (a logical one costs half a second), or joins the group.
+    fn begin(&self) -> KafkaResult<()> {
+        if self.assignment == AssignmentMode::Group {
+            let topics: Vec<&str> = self.inputs.iter().map(|input| input.topic.as_str()).collect();
+            return self.consumer.subscribe(&topics);
+        }
+        let mut wanted = TopicPartitionList::new();
+        for (index, input) in self.inputs.iter().enumerate() {
+            for partition in 0..self.offsets.partitions(index) {
+                let read = u16::try_from(partition)
+                    .is_ok_and(|p| input.partitions.as_ref().is_none_or(|list| list.contains(&p)));
+                if let (true, Ok(partition)) = (read, i32::try_from(partition)) {
+                    wanted.add_partition(&input.topic, partition);
+                }
+            }
+        }
+        let committed = self.consumer.committed_offsets(wanted, METADATA)?;
+        let mut assigned = TopicPartitionList::new();
+        for element in committed.elements() {
+            let offset = match element.offset() {
+                Offset::Offset(offset) => offset,
+                _ => {
+                    let (low, high) = self.consumer.fetch_watermarks(element.topic(), element.partition(), METADATA)?;
+                    let start =
+                        self.inputs.iter().find(|input| input.topic == element.topic()).map(|input| input.start);
+                    if start == Some(Start::Earliest) { low } else { high }
+                }
+            };
+            assigned.add_partition_offset(element.topic(), element.partition(), Offset::Offset(offset))?;
+            tracing::info!(topic = element.topic(), partition = element.partition(), offset, "reading from");
+        }
+        self.consumer.assign(&assigned)
+    }
+
+    /// One record.
+    fn take(&mut self, message: &BorrowedMessage<'_>) {
+        let polled_ns = mono_ns();
+        self.quiet.set(false);
+        let Some(origin) = self.origin(message) else { return };
+        self.metrics.records.add(1);
+        let value = message.payload().unwrap_or_default();
+        self.metrics.bytes.add(value.len() as u64);
+        let kafka_ms = match message.timestamp() {
+            Timestamp::CreateTime(ms) | Timestamp::LogAppendTime(ms) => u64::try_from(ms).unwrap_or(0),
+            Timestamp::NotAvailable => 0,
+        };
+        let kafka_ns = kafka_ms.saturating_mul(1_000_000);
+        if kafka_ns > 0 {
+            match wall_ns().checked_sub(kafka_ns) {
+                Some(ns) => self.broker.record(ns),
+                None => self.metrics.broker_negative.add(1),
+            }
+        }
+        let ts_recv = ts_recv_header(message).unwrap_or(kafka_ns);
+        let record = Record { value, key: message.key(), ts_recv };
+        self.scratch.clear();
+        let outcome = self.inputs[usize::from(origin.topic)].decoder.decode(&record, &mut self.scratch);
+        let ts_recv = match outcome {
+            Ok(outcome) => {
+                self.metrics.skipped.add(outcome.skipped.map_or(0, |(_, count)| u64::from(count)));
+                ts_recv
+            }
+            Err(error) => {
+                self.reject(message, origin, &error);
+                // What cannot be read says nothing, not even what time it is: one bad record must not make every book stale.
+                0
+            }
+        };
+        if self.scratch.is_empty() {
+            // Something must carry the offset past the workers, or it would never be committed.
+            let head = Head { flags: FLAG_LAST, ts_recv, ..Head::default() };
+            self.scratch.push(Event { head, body: Body::Skip, origin, stamp: Stamp::default() });
+        }
+        let routed_ns = mono_ns();
+        self.decode.record(routed_ns - polled_ns);
+        let stamp = Stamp { polled_ns, routed_ns };
+        for event in &mut self.scratch {
+            event.origin = origin;
+            event.stamp = stamp;
+            if let Some(kind) = EventKind::of(event) {
+                self.metrics.events[kind as usize].add(1);
+            }
+        }
+        self.route(origin);
+    }
+
+    fn origin(&self, message: &BorrowedMessage<'_>) -> Option<Origin> {
+        let topic = self.inputs.iter().position(|input| input.topic == message.topic());
+        let origin = Origin {
+            topic: u16::try_from(topic?).ok()?,
+            partition: u16::try_from(message.partition()).ok()?,
+            offset: u64::try_from(message.offset()).ok()?,
+        };
+        // Order ids could no longer be exact: stop here rather than send two orders under one id.
+        assert!(
+            origin.offset < 1 << ORDER_OFFSET_BITS,
+            "offset {} of {} is beyond what order ids hold",
+            origin.offset,
+            message.topic()
+        );
+        Some(origin)
+    }
+
+    #[cold]
+    fn reject(&mut self, message: &BorrowedMessage<'_>, origin: Origin, error: &DecodeError) {
+        self.metrics.decode_errors[error.reason_index()].add(1);
+        let input = &self.inputs[usize::from(origin.topic)];
+        let Some(to_topic) = &input.dead_letter else { return };
+        let letter = DeadLetter {
+            feed: self.id,
+            origin,
+            from_topic: input.topic.clone(),
+            to_topic: Arc::clone(to_topic),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().unwrap_or_default().to_vec(),
+            reason: error.reason(),
+            detail: error.to_string(),
+        };
+        // Bounded: a flood of bad records waits here for egress. Fails only when egress is gone.
+        let _ = self.dead_letters.send(letter);
+    }
+
+    /// Puts the record's events into the rings of the workers that are to see them.
+    fn route(&mut self, origin: Origin) {
+        let broadcast = self.inputs[usize::from(origin.topic)].broadcast;
+        let lanes = self.lanes.len();
+        let to = |lane: usize| broadcast || usize::from(origin.partition) % lanes == lane;
+        self.offsets.begin(origin, (0..lanes).filter(|lane| to(*lane)));
+        let mut whole = true;
+        for (_, lane) in self.lanes.iter_mut().enumerate().filter(|(index, _)| to(*index)) {
+            for event in &self.scratch {
+                if !lane.overflow.is_empty() || lane.target.ring.push(*event).is_err() {
+                    lane.overflow.push_back(*event);
+                }
+            }
+            lane.target.waker.wake();
+            if !lane.overflow.is_empty() {
+                whole = false;
+                self.metrics.ring_full.add(1);
+                lane.full_since_ns = mono_ns();
+            }
+        }
+        if whole {
+            // Only now: a partition that is given up waits for all that is in a ring, and for no more.
+            self.offsets.read(origin);
+        }
+    }
+
+    /// Moves overflow into its ring. False while some is left.
+    fn flush(&mut self) -> bool {
+        let mut flushed = true;
+        for lane in &mut self.lanes {
+            while let Some(event) = lane.overflow.front() {
+                if lane.target.ring.push(*event).is_err() {
+                    break;
+                }
+                lane.overflow.pop_front();
+            }
+            lane.target.waker.wake();
+            flushed &= lane.overflow.is_empty();
+        }
+        flushed
+    }
+}
+
+fn ts_recv_header(message: &BorrowedMessage<'_>) -> Option<u64> {
+    let headers = message.headers()?;
+    let header = headers.iter().find(|header| header.key == TS_RECV_HEADER)?;
+    ts_recv_of_header(header.value?)
+}

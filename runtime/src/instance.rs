@@ -1,0 +1,603 @@
+//! One strategy on one shard, running: its guest, its clock and timers, its ledger, and what becomes of what it asks for.
+//!
+//! The order of things inside one event is fixed, because replay depends on it: timers that the event passes, each at its own
+//! time; then what the host has to say about their intents (`on-order` of denials), and about the intents of these calls, up to
+//! [`DENIAL_ROUNDS_MAX`] rounds; the event; and the same for its intents. What is left after the last round is told with the
+//! next event. The stream clock never goes back and is constant inside a callback.
+
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+use pinion_spec::ids::ClientOrderId;
+use pinion_spec::strategy::TradingState;
+
+use crate::book::{Applied, Books};
+use crate::clock::mono_ns;
+use crate::effects::Intent;
+use crate::egress::{OrderRoute, Outbound, Outbox};
+use crate::event::{Body, Event, FLAG_SNAPSHOT, Origin, Stamp};
+use crate::limits::{DENIAL_ROUNDS_MAX, INBOX_UPDATES_MAX, TIMER_CALLS_PER_EVENT_MAX, TIMERS_MAX};
+use crate::metrics::{EventKind, Recorder, StrategyMetrics};
+use crate::risk::{self, Executions, Ledger, Limits, Request};
+use crate::sandbox::log::LogLevel;
+use crate::sandbox::{Call, Callbacks, Fault, FaultKind, Guest, Host, OrderUpdate};
+
+/// Names an instance in this process; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InstanceId(pub u32);
+
+/// What a worker tells the control plane.
+pub enum Notice {
+    /// An instance's guest did wrong and was taken out.
+    Faulted {
+        /// Which.
+        id: InstanceId,
+        /// What it did.
+        fault: Fault,
+        /// The guest, to be dropped off the worker.
+        guest: Box<dyn Guest>,
+    },
+    /// A guest was replaced or removed; to be dropped off the worker.
+    Retired {
+        /// Which instance it was.
+        id: InstanceId,
+        /// The guest.
+        guest: Option<Box<dyn Guest>>,
+        /// Another module took its place: what the old one did wrong is forgiven.
+        swapped: bool,
+    },
+    /// Log lines of a guest.
+    Log {
+        /// Which instance.
+        id: InstanceId,
+        /// The lines.
+        lines: Vec<(LogLevel, String)>,
+    },
+}
+
+/// The writing ends of one instance's recorders.
+#[derive(Debug)]
+pub struct InstanceRecorders {
+    /// One callback.
+    pub strategy: Recorder,
+    /// The checks of one callback's intents.
+    pub risk: Recorder,
+}
+
+/// What an instance is made of; built by the control plane.
+pub struct InstanceParts {
+    /// Its name.
+    pub id: InstanceId,
+    /// Where its orders go.
+    pub route: Arc<OrderRoute>,
+    /// Its limits.
+    pub limits: Arc<Limits>,
+    /// How its ledger learns what became of its orders.
+    pub executions: Executions,
+    /// What it may do.
+    pub trading_state: TradingState,
+    /// Its input partitions; the index is the `source` of its order ids.
+    pub sources: Vec<Source>,
+    /// Counters.
+    pub metrics: Arc<StrategyMetrics>,
+    /// Recorders.
+    pub recorders: InstanceRecorders,
+}
+
+/// One input partition of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    /// Index of the topic in the feed.
+    pub topic: u16,
+    /// Partition.
+    pub partition: u16,
+    /// [`ClientOrderId::topic_hash`] of the topic.
+    pub topic_hash: u16,
+}
+
+/// What an instance needs of its worker for the length of one event.
+pub struct Turn<'a> {
+    /// The feed's books; lent to the guest's imports during a call.
+    pub books: &'a mut Option<Box<Books>>,
+    /// The way to egress.
+    pub outbox: &'a mut Outbox,
+    /// The way to the control plane.
+    pub notices: &'a Sender<Notice>,
+    /// Instruments whose kill switch is on.
+    pub killed: &'a [u64],
+    /// When the record passed, or the command came.
+    pub stamp: Stamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Timer {
+    at: u64,
+    id: u64,
+}
+
+/// A guest that `on-init` has accepted.
+pub struct ReadyGuest {
+    /// The guest.
+    pub guest: Box<dyn Guest>,
+    /// What it wants.
+    pub callbacks: Callbacks,
+}
+
+/// A running instance.
+pub struct Instance {
+    parts: InstanceParts,
+    /// `None` while it is down after a fault.
+    guest: Option<Box<dyn Guest>>,
+    callbacks: Callbacks,
+    strategy_hash: u32,
+    /// Kept here while there is no guest to hold it.
+    ledger: Option<Ledger>,
+    timers: Vec<Timer>,
+    /// Earliest timer, `u64::MAX` without one.
+    next_timer: u64,
+    inbox: Vec<OrderUpdate>,
+    /// The batch of `inbox` that is being told.
+    telling: Vec<OrderUpdate>,
+    /// Stream clock.
+    now: u64,
+    /// The record that is being presented, and how many order ids it has used up: ids stay unique over a fault or a swap.
+    record: Origin,
+    record_orders: u32,
+    /// Index of the record's partition in `sources`.
+    source: u8,
+    /// Whether the guest has written log lines that nobody has taken.
+    log_waits: bool,
+}
+
+impl Instance {
+    /// An instance that has not been started.
+    #[must_use]
+    pub fn new(parts: InstanceParts, ready: ReadyGuest) -> Self {
+        let strategy_hash = ClientOrderId::strategy_hash(&parts.route.tenant, &parts.route.strategy);
+        let mut guest = ready.guest;
+        guest.host().ledger = Ledger::new(parts.executions, &parts.limits);
+        Self {
+            parts,
+            guest: Some(guest),
+            callbacks: ready.callbacks,
+            strategy_hash,
+            ledger: None,
+            timers: Vec::with_capacity(TIMERS_MAX),
+            next_timer: u64::MAX,
+            inbox: Vec::with_capacity(INBOX_UPDATES_MAX),
+            telling: Vec::with_capacity(INBOX_UPDATES_MAX),
+            now: 0,
+            record: Origin::default(),
+            record_orders: 0,
+            source: 0,
+            log_waits: false,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn id(&self) -> InstanceId {
+        self.parts.id
+    }
+
+    /// Where its orders go, with its tenant's and strategy's names.
+    #[must_use]
+    pub fn route(&self) -> &OrderRoute {
+        &self.parts.route
+    }
+
+    /// Whether a timer is due at a stream time.
+    #[must_use]
+    #[inline]
+    pub const fn timer_due(&self, ts: u64) -> bool {
+        self.next_timer <= ts
+    }
+
+    /// Calls `on-start`.
+    pub fn start(&mut self, turn: &mut Turn<'_>) {
+        self.call(&Call::Start, turn);
+        self.tell_denials(turn);
+    }
+
+    /// Calls `on-stop`, cancels what works, and takes the guest out.
+    pub fn stop(&mut self, turn: &mut Turn<'_>) {
+        self.call(&Call::Stop, turn);
+        self.cancel_all(turn);
+        let guest = self.take_guest();
+        let _ = turn.notices.send(Notice::Retired { id: self.parts.id, guest, swapped: false });
+    }
+
+    /// Puts another guest in the place of this one, or of the one that faulted. Orders, positions, timers and the clock stay.
+    pub fn replace(&mut self, ready: ReadyGuest, route: Arc<OrderRoute>, swap: bool, turn: &mut Turn<'_>) {
+        if swap {
+            self.parts.metrics.swaps.add(1);
+        }
+        if self.guest.is_some() {
+            self.call(&Call::Stop, turn);
+        }
+        let guest = self.take_guest();
+        let _ = turn.notices.send(Notice::Retired { id: self.parts.id, guest, swapped: swap });
+        self.parts.route = route;
+        self.callbacks = ready.callbacks;
+        let mut guest = ready.guest;
+        if let Some(ledger) = self.ledger.take() {
+            guest.host().ledger = ledger;
+        }
+        self.guest = Some(guest);
+        self.start(turn);
+    }
+
+    /// Changes what it may do, tells it, and when HALTED cancels what works.
+    pub fn set_trading_state(&mut self, state: TradingState, turn: &mut Turn<'_>) {
+        self.parts.trading_state = state;
+        self.parts.metrics.trading_state.set(match state {
+            TradingState::Active => 0,
+            TradingState::Reducing => 1,
+            TradingState::Halted => 2,
+        });
+        if state == TradingState::Halted {
+            self.cancel_all(turn);
+        }
+        if self.callbacks.wants(Callbacks::TRADING_STATE) {
+            self.call(&Call::TradingState(state), turn);
+            self.tell_denials(turn);
+        }
+    }
+
+    /// Changes its limits.
+    pub fn set_limits(&mut self, limits: Arc<Limits>) {
+        if let Some(ledger) = self.ledger() {
+            ledger.fit(&limits);
+        }
+        self.parts.limits = limits;
+    }
+
+    /// The ledger lives with the guest, and here while there is none.
+    fn ledger(&mut self) -> Option<&mut Ledger> {
+        match &mut self.guest {
+            Some(guest) => Some(&mut guest.host().ledger),
+            None => self.ledger.as_mut(),
+        }
+    }
+
+    /// Fires the timers due at or before `ts`, each at its own time, earliest first.
+    pub fn fire_timers(&mut self, ts: u64, turn: &mut Turn<'_>) {
+        for _ in 0..TIMER_CALLS_PER_EVENT_MAX {
+            if self.next_timer > ts {
+                break;
+            }
+            let Some(index) = (0..self.timers.len()).min_by_key(|i| (self.timers[*i].at, self.timers[*i].id)) else {
+                break;
+            };
+            let timer = self.timers.swap_remove(index);
+            self.find_next_timer();
+            self.now = self.now.max(timer.at);
+            if self.callbacks.wants(Callbacks::TIMER) {
+                self.call(&Call::Timer { timer_id: timer.id, at: timer.at }, turn);
+            }
+        }
+        self.tell_denials(turn);
+    }
+
+    /// Presents an event that the feed's books have taken.
+    #[inline]
+    pub fn present(&mut self, event: &Event, applied: &Applied, turn: &mut Turn<'_>) {
+        self.now = self.now.max(event.head.ts_recv);
+        self.begin_record(event.origin);
+        if self.guest.is_none() {
+            self.parts.metrics.missed.add(u64::from(EventKind::of(event).is_some()));
+            if let Body::Execution(execution) = event.body {
+                self.execution(event, &execution, turn);
+            }
+            return;
+        }
+        match (event.body, applied) {
+            (Body::Quote(quote), _) => self.call_if(Callbacks::QUOTE, || Call::Quote(event.head, quote), turn),
+            (Body::Trade(trade), _) => self.call_if(Callbacks::TRADE, || Call::Trade(event.head, trade), turn),
+            (Body::Depth(_), Applied::Begin { gap, cleared }) => {
+                if let Some(gap) = *gap {
+                    self.call_if(Callbacks::GAP, || Call::Gap(event.head, gap), turn);
+                }
+                if *cleared {
+                    self.call_if(Callbacks::BOOK_DELTA, || Call::BookDelta(event.head, None), turn);
+                }
+                if event.is_last() {
+                    self.book_done(event, false, turn);
+                }
+            }
+            (Body::Delta(delta), Applied::Delta { taken, last, recovered }) => {
+                if *taken {
+                    self.call_if(Callbacks::BOOK_DELTA, || Call::BookDelta(event.head, Some(delta)), turn);
+                }
+                if *last {
+                    self.book_done(event, *recovered, turn);
+                }
+            }
+            (Body::Execution(execution), _) => self.execution(event, &execution, turn),
+            (Body::Depth(_) | Body::Delta(_) | Body::Skip, _) => {}
+        }
+        if !self.inbox.is_empty() {
+            self.tell_denials(turn);
+        }
+    }
+
+    /// Orders get their ids from the instance's own last record: what a timer or a command causes too.
+    #[inline]
+    fn begin_record(&mut self, origin: Origin) {
+        if self.record == origin {
+            return;
+        }
+        self.record = origin;
+        self.record_orders = 0;
+        let here = |source: &Source| (source.topic, source.partition) == (origin.topic, origin.partition);
+        // The worker presents only records of these partitions.
+        let source = self.parts.sources.iter().position(here).and_then(|source| u8::try_from(source).ok());
+        self.source = source.unwrap_or_default();
+    }
+
+    /// A whole depth update has been taken.
+    fn book_done(&mut self, event: &Event, recovered: bool, turn: &mut Turn<'_>) {
+        let instrument_id = event.head.instrument_id;
+        if event.head.flags & FLAG_SNAPSHOT != 0 && self.callbacks.wants(Callbacks::BOOK_DELTA) {
+            // The guest was told `clear` and then the snapshot; here is the rest of the book. Cold: once a snapshot.
+            let rest = turn.books.as_deref().map(|books| books.newer_than_snapshot(instrument_id).collect::<Vec<_>>());
+            for delta in rest.into_iter().flatten() {
+                self.call(&Call::BookDelta(event.head, Some(delta)), turn);
+            }
+        }
+        if recovered {
+            let sequence = event.head.sequence;
+            self.call_if(Callbacks::GAP, || Call::Recovered { instrument_id, sequence }, turn);
+        }
+        if self.callbacks.wants(Callbacks::BOOK)
+            && let Some(top) = turn.books.as_deref().and_then(|books| books.top(instrument_id))
+        {
+            self.call(&Call::Book(event.head, top), turn);
+        }
+    }
+
+    fn execution(&mut self, event: &Event, execution: &crate::event::Execution, turn: &mut Turn<'_>) {
+        let order = execution.order;
+        if order.strategy != self.strategy_hash {
+            return;
+        }
+        let source =
+            self.parts.sources.iter().position(|s| s.topic_hash == order.topic && s.partition == order.partition);
+        let Some(order_id) = source.and_then(|source| {
+            crate::event::checked_order_id(u8::try_from(source).ok()?, order.offset, u32::from(order.n))
+        }) else {
+            return;
+        };
+        // Also while the guest is down: what the venue did counts, whoever is there to hear of it.
+        let told = self.ledger().and_then(|ledger| ledger.apply_execution(order_id, &event.head, execution));
+        let Some((update, fill)) = told else { return };
+        if let Some(fill) = fill {
+            self.call_if(Callbacks::FILL, || Call::Fill(fill), turn);
+        }
+        self.call_if(Callbacks::ORDER, || Call::Order(update), turn);
+    }
+
+    #[inline]
+    fn call_if(&mut self, wanted: Callbacks, call: impl FnOnce() -> Call, turn: &mut Turn<'_>) {
+        if self.callbacks.wants(wanted) {
+            self.call(&call(), turn);
+        }
+    }
+
+    /// One callback, then what it asked for.
+    fn call(&mut self, call: &Call, turn: &mut Turn<'_>) {
+        let Some(guest) = self.guest.as_mut() else { return };
+        let host = guest.host();
+        host.now = self.now;
+        host.source = self.source;
+        host.offset = self.record.offset;
+        host.record_orders = self.record_orders;
+        host.books = turn.books.take();
+        let began = mono_ns();
+        host.began_ns = began;
+        let outcome = guest.call(call);
+        let ended = mono_ns();
+        self.parts.recorders.strategy.record(ended - began);
+        let host = guest.host();
+        *turn.books = host.books.take();
+        self.record_orders = host.record_orders;
+        if !host.log.is_empty() {
+            self.log_waits = true;
+        }
+        match outcome {
+            Ok(()) if host.effects.is_empty() => {}
+            Ok(()) => {
+                self.take_effects(turn);
+                self.parts.recorders.risk.record(mono_ns() - ended);
+            }
+            Err(fault) => self.fault(fault, turn),
+        }
+    }
+
+    fn take_effects(&mut self, turn: &mut Turn<'_>) {
+        let Some(guest) = self.guest.as_mut() else { return };
+        let Host { effects, ledger, .. } = guest.host();
+        let mut desk =
+            Desk { parts: &self.parts, now: self.now, record: self.record, ledger, inbox: &mut self.inbox, turn };
+        let mut timers_full = false;
+        for intent in effects.drain() {
+            match intent {
+                Intent::Submit { order_id, order } => desk.settle(&Request::Submit { order_id, order }),
+                Intent::Modify { order_id, price, size } => desk.settle(&Request::Modify { order_id, price, size }),
+                Intent::Cancel { order_id } => desk.settle(&Request::Cancel { order_id }),
+                Intent::CancelAll => desk.cancel_where(|_| true),
+                Intent::SetTimer { timer_id, at } => {
+                    // A timer for now or before would fire for ever inside one event.
+                    let at = if at == 0 { 0 } else { at.max(self.now + 1) };
+                    timers_full |= !set_timer(&mut self.timers, timer_id, at);
+                }
+            }
+        }
+        self.find_next_timer();
+        if timers_full {
+            self.fault(Fault { kind: FaultKind::Intents, detail: format!("more than {TIMERS_MAX} timers set") }, turn);
+        }
+    }
+
+    fn find_next_timer(&mut self) {
+        self.next_timer = self.timers.iter().map(|timer| timer.at).min().unwrap_or(u64::MAX);
+    }
+
+    /// Tells the guest which of its intents were denied, and so on for what it asks for then, a few rounds.
+    fn tell_denials(&mut self, turn: &mut Turn<'_>) {
+        for _ in 0..DENIAL_ROUNDS_MAX {
+            if self.inbox.is_empty() {
+                return;
+            }
+            std::mem::swap(&mut self.inbox, &mut self.telling);
+            for index in 0..self.telling.len() {
+                let update = self.telling[index];
+                self.call_if(Callbacks::ORDER, || Call::Order(update), turn);
+            }
+            self.telling.clear();
+        }
+    }
+
+    /// The guest did wrong: what works is cancelled, and the control plane decides when another takes its place.
+    #[cold]
+    fn fault(&mut self, fault: Fault, turn: &mut Turn<'_>) {
+        self.parts.metrics.faults[fault.kind as usize].add(1);
+        self.cancel_all(turn);
+        self.inbox.clear();
+        self.timers.clear();
+        self.next_timer = u64::MAX;
+        if let Some(guest) = self.take_guest() {
+            // Fails only when the control plane is gone, and then nobody is left to tell.
+            let _ = turn.notices.send(Notice::Faulted { id: self.parts.id, fault, guest });
+        }
+    }
+
+    /// Cancels every working order, outside the guest.
+    pub fn cancel_all(&mut self, turn: &mut Turn<'_>) {
+        self.cancel_where(|_| true, turn);
+    }
+
+    /// Cancels every working order on an instrument, outside the guest.
+    pub fn cancel_instrument(&mut self, instrument_id: u64, turn: &mut Turn<'_>) {
+        self.cancel_where(|id| id == instrument_id, turn);
+    }
+
+    fn cancel_where(&mut self, wanted: impl Fn(u64) -> bool, turn: &mut Turn<'_>) {
+        let ledger = match (&mut self.guest, &mut self.ledger) {
+            (Some(guest), _) => &mut guest.host().ledger,
+            (None, Some(ledger)) => ledger,
+            (None, None) => return,
+        };
+        let mut desk =
+            Desk { parts: &self.parts, now: self.now, record: self.record, ledger, inbox: &mut self.inbox, turn };
+        desk.cancel_where(wanted);
+    }
+
+    /// Copies out what a person reads, a few times a second: log lines to the control plane, gauges to the metrics.
+    pub fn report(&mut self, notices: &Sender<Notice>) {
+        let Some(guest) = self.guest.as_mut() else { return };
+        let host = guest.host();
+        if std::mem::take(&mut self.log_waits) {
+            let mut lines = Vec::new();
+            host.log.drain(|line| lines.push((line.level, line.message.to_owned())));
+            let _ = notices.send(Notice::Log { id: self.parts.id, lines });
+        }
+        self.parts.metrics.log_dropped.set(host.log.dropped());
+        if let Ok(mut gauges) = self.parts.metrics.gauges.try_lock() {
+            for (index, (name, value)) in host.gauges.iter().enumerate() {
+                match gauges.get_mut(index) {
+                    Some(known) if known.0 == name => known.1 = value,
+                    // A name is new once: after that nothing is allocated.
+                    _ => {
+                        gauges.truncate(index);
+                        gauges.push((name.to_owned(), value));
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_guest(&mut self) -> Option<Box<dyn Guest>> {
+        let mut guest = self.guest.take()?;
+        self.ledger = Some(std::mem::take(&mut guest.host().ledger));
+        Some(guest)
+    }
+}
+
+/// Puts an instance's intents through the risk check and on their way.
+struct Desk<'a, 'b> {
+    parts: &'a InstanceParts,
+    now: u64,
+    record: Origin,
+    ledger: &'a mut Ledger,
+    inbox: &'a mut Vec<OrderUpdate>,
+    turn: &'a mut Turn<'b>,
+}
+
+impl Desk<'_, '_> {
+    /// Cancels working orders by instrument. From the last to the first: a cancel that is taken as done moves only orders
+    /// behind it.
+    fn cancel_where(&mut self, wanted: impl Fn(u64) -> bool) {
+        for place in (0..self.ledger.working_len()).rev() {
+            let Some(order_id) = self.ledger.working_id(place) else { continue };
+            if self.ledger.instrument_of(order_id).is_some_and(&wanted) {
+                self.settle(&Request::Cancel { order_id });
+            }
+        }
+    }
+
+    fn settle(&mut self, request: &Request) {
+        let Some(books) = self.turn.books.as_deref() else { return };
+        let metrics = &self.parts.metrics;
+        let killed = self.turn.killed;
+        let context = risk::Context {
+            limits: &self.parts.limits,
+            books,
+            now: self.now,
+            trading_state: self.parts.trading_state,
+            kill: !killed.is_empty() && self.instrument(request).is_some_and(|id| killed.contains(&id)),
+        };
+        let checked = risk::check(request, self.ledger, &context);
+        let route = || Arc::clone(&self.parts.route);
+        let (origin, stamp, ts) = (self.record, self.turn.stamp, self.now);
+        match checked {
+            Ok(order) => {
+                metrics.orders[order.kind() as usize].add(1);
+                let decided_ns = mono_ns();
+                self.turn.outbox.push(Outbound::Order { order, route: route(), origin, stamp, ts, decided_ns });
+            }
+            Err(denial) => {
+                metrics.denials[denial.reason.index()].add(1);
+                if self.inbox.len() < INBOX_UPDATES_MAX {
+                    self.inbox.push(denial.update(self.now));
+                } else {
+                    metrics.updates_dropped.add(1);
+                }
+                if self.parts.route.denials_topic.is_some() {
+                    self.turn.outbox.push(Outbound::Denied { denial, route: route(), origin, ts });
+                }
+            }
+        }
+    }
+
+    fn instrument(&self, request: &Request) -> Option<u64> {
+        match request {
+            Request::Submit { order, .. } => Some(order.instrument_id),
+            Request::Modify { order_id, .. } | Request::Cancel { order_id } => self.ledger.instrument_of(*order_id),
+        }
+    }
+}
+
+/// Sets, replaces or (with `at` 0) clears a timer. False where there is no room for another.
+fn set_timer(timers: &mut Vec<Timer>, id: u64, at: u64) -> bool {
+    match timers.iter().position(|timer| timer.id == id) {
+        Some(index) if at == 0 => {
+            timers.swap_remove(index);
+        }
+        Some(index) => timers[index].at = at,
+        None if at == 0 => {}
+        None if timers.len() == TIMERS_MAX => return false,
+        None => timers.push(Timer { at, id }),
+    }
+    true
+}

@@ -1,0 +1,219 @@
+//! The metrics as Prometheus reads them. Runs on the admin thread; walks the reading ends and touches no writer.
+
+use std::collections::BTreeMap;
+
+use pinion_spec::metrics::{self as names, LATENCY_BUCKETS_NS, LATENCY_QUANTILES, Metric, MetricKind};
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric as Sample, MetricFamily, MetricType};
+use prometheus::{Encoder, TextEncoder};
+
+use super::{EventKind, Latency, Metrics, ORDER_LABELS, locked};
+use crate::decode::DecodeError;
+use crate::egress::EgressMetrics;
+use crate::risk::DenyReason;
+use crate::sandbox::FaultKind;
+
+/// One scrape: samples gathered by metric, in the order of the definitions.
+#[derive(Debug, Default)]
+struct Exposition {
+    families: BTreeMap<usize, Vec<Sample>>,
+}
+
+/// The scrape's text, in Prometheus' text format.
+///
+/// # Errors
+/// What the encoder says; it has no reason to.
+pub fn scrape(metrics: &Metrics, egress: &EgressMetrics) -> prometheus::Result<String> {
+    let mut out = Exposition::default();
+    out.gauge(&names::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
+    feeds(metrics, &mut out);
+    workers(metrics, &mut out);
+    strategies(metrics, &mut out);
+    latencies(metrics, &mut out);
+    out.counter(&names::KAFKA_SENT, &[], egress.sent.get());
+    out.counter(&names::KAFKA_ACKNOWLEDGED, &[], egress.acked.get());
+    out.counter(&names::KAFKA_QUEUE_FULL, &[], egress.queue_full.get());
+    out.counter(&names::KAFKA_DELIVERY_ERRORS, &[], egress.failed.get());
+    out.text()
+}
+
+fn feeds(metrics: &Metrics, out: &mut Exposition) {
+    for feed in metrics.feeds() {
+        let group = feed.group.as_str();
+        out.gauge(&names::KAFKA_CONNECTED, &[group], to_f64(feed.connected.get()));
+        out.gauge(&names::KAFKA_LAG, &[group], to_f64(feed.lag_records.get()));
+        out.counter(&names::RECORDS, &[group], feed.records.get());
+        out.counter(&names::RECORD_BYTES, &[group], feed.bytes.get());
+        out.counter(&names::RECORDS_SKIPPED, &[group], feed.skipped.get());
+        out.counter(&names::BROKER_CLOCK_NEGATIVE, &[group], feed.broker_negative.get());
+        out.counter(&names::RING_FULL, &[group], feed.ring_full.get());
+        out.counter(&names::PARTITION_PAUSED, &[group], feed.paused.get());
+        for (kind, count) in EventKind::ALL.iter().zip(&feed.events) {
+            out.counter(&names::EVENTS, &[group, kind.label()], count.get());
+        }
+        for (reason, count) in DecodeError::REASONS.iter().zip(&feed.decode_errors) {
+            out.counter(&names::DECODE_ERRORS, &[group, reason], count.get());
+        }
+    }
+}
+
+fn workers(metrics: &Metrics, out: &mut Exposition) {
+    for worker in metrics.workers() {
+        let index = worker.index.to_string();
+        let core = worker.core.get();
+        let named = if core < 0 { String::new() } else { core.to_string() };
+        out.gauge(&names::WORKER_PINNED, &[&index, &named], f64::from(u8::from(core >= 0)));
+        out.sample(&names::WORKER_BUSY, &[&index], seconds(worker.busy_ns.get()));
+        out.counter(&names::EGRESS_FULL, &[&index], worker.egress_full.get());
+        out.counter(&names::SEQUENCE_GAPS, &[&index], worker.gaps.get());
+    }
+}
+
+/// Instances of one strategy add up; states are the same in all of them.
+fn strategies(metrics: &Metrics, out: &mut Exposition) {
+    let mut by_name = BTreeMap::new();
+    for instance in metrics.strategies() {
+        by_name.entry((instance.tenant.clone(), instance.strategy.clone())).or_insert_with(Vec::new).push(instance);
+    }
+    for ((tenant, strategy), instances) in by_name {
+        let whose = [tenant.as_str(), strategy.as_str()];
+        let with = |label| [whose[0], whose[1], label];
+        let sum = |pick: &dyn Fn(&super::StrategyMetrics) -> u64| instances.iter().map(|i| pick(i)).sum::<u64>();
+        for (index, kind) in ORDER_LABELS.iter().enumerate() {
+            out.counter(&names::ORDERS, &with(kind), sum(&|i| i.orders[index].get()));
+        }
+        for reason in DenyReason::ALL {
+            out.counter(&names::DENIALS, &with(reason.label()), sum(&|i| i.denials[reason.index()].get()));
+        }
+        for kind in FaultKind::ALL {
+            out.counter(&names::FAULTS, &with(kind.label()), sum(&|i| i.faults[kind as usize].get()));
+        }
+        out.counter(&names::EVENTS_MISSED, &whose, sum(&|i| i.missed.get()));
+        out.counter(&names::DENIALS_UNTOLD, &whose, sum(&|i| i.updates_dropped.get()));
+        out.counter(&names::SWAPS, &whose, sum(&|i| i.swaps.get()));
+        out.counter(&names::LOG_DROPPED, &whose, sum(&|i| i.log_dropped.get()));
+        let state = instances.iter().map(|i| i.trading_state.get()).max().unwrap_or(0);
+        for (index, name) in ["ACTIVE", "REDUCING", "HALTED"].iter().enumerate() {
+            out.gauge(&names::STRATEGY_STATE, &with(name), f64::from(u8::from(usize::try_from(state) == Ok(index))));
+        }
+        let quarantined = instances.iter().any(|i| i.quarantined.get() > 0);
+        out.gauge(&names::STRATEGY_QUARANTINED, &whose, f64::from(u8::from(quarantined)));
+        for (name, value) in instances.iter().flat_map(|i| locked(&i.gauges).clone()) {
+            out.gauge(&names::STRATEGY_GAUGE, &[whose[0], whose[1], &name], value);
+        }
+    }
+}
+
+fn latencies(metrics: &Metrics, out: &mut Exposition) {
+    let merged = |stage: &str| metrics.latency(stage, None).unwrap_or_default();
+    for stage in ["broker", "decode", "queue"] {
+        out.latency(["", "", stage], &merged(stage));
+    }
+    let mut of_strategy: BTreeMap<(String, String, &str), Latency> = BTreeMap::new();
+    for instance in metrics.strategies() {
+        for (stage, reader) in [("strategy", &instance.strategy_latency), ("risk", &instance.risk_latency)] {
+            let key = (instance.tenant.clone(), instance.strategy.clone(), stage);
+            of_strategy.entry(key).or_default().merge(reader);
+        }
+    }
+    for sent in metrics.sent() {
+        for (stage, reader) in [("egress", &sent.egress), ("decision", &sent.decision), ("ack", &sent.ack)] {
+            of_strategy.entry((sent.tenant.clone(), sent.strategy.clone(), stage)).or_default().merge(reader);
+        }
+    }
+    for ((tenant, strategy, stage), latency) in &of_strategy {
+        out.latency([tenant, strategy, stage], latency);
+    }
+}
+
+impl Exposition {
+    fn push(&mut self, metric: &Metric, values: &[&str], fill: impl FnOnce(&mut Sample)) {
+        debug_assert_eq!(metric.labels.len(), values.len(), "{}", metric.name);
+        let Some(place) = names::ALL.iter().position(|known| known.name == metric.name) else {
+            unreachable!("{} is not listed in pinion_spec::metrics::ALL", metric.name);
+        };
+        let label = |(name, value): (&&str, &&str)| {
+            let mut pair = LabelPair::default();
+            pair.set_name((*name).to_owned());
+            pair.set_value((*value).to_owned());
+            pair
+        };
+        let mut sample = Sample::from_label(metric.labels.iter().zip(values).map(label).collect());
+        fill(&mut sample);
+        self.families.entry(place).or_default().push(sample);
+    }
+
+    fn counter(&mut self, metric: &Metric, values: &[&str], count: u64) {
+        #[expect(clippy::cast_precision_loss, reason = "Prometheus' own number format")]
+        self.sample(metric, values, count as f64);
+    }
+
+    fn sample(&mut self, metric: &Metric, values: &[&str], value: f64) {
+        self.push(metric, values, |sample| {
+            let mut counter = Counter::default();
+            counter.set_value(value);
+            sample.set_counter(counter);
+        });
+    }
+
+    fn gauge(&mut self, metric: &Metric, values: &[&str], value: f64) {
+        self.push(metric, values, |sample| {
+            let mut gauge = Gauge::default();
+            gauge.set_value(value);
+            sample.set_gauge(gauge);
+        });
+    }
+
+    fn latency(&mut self, labels: [&str; 3], latency: &Latency) {
+        self.push(&names::LATENCY, &labels, |sample| {
+            let buckets = LATENCY_BUCKETS_NS.iter().map(|bound| {
+                let mut bucket = Bucket::default();
+                bucket.set_upper_bound(seconds(*bound));
+                bucket.set_cumulative_count(latency.histogram.count_between(0, *bound));
+                bucket
+            });
+            let mut histogram = Histogram::default();
+            histogram.set_bucket(buckets.collect());
+            histogram.set_sample_count(latency.count());
+            histogram.set_sample_sum(seconds(latency.sum_ns));
+            sample.set_histogram(histogram);
+        });
+        let [tenant, strategy, stage] = labels;
+        for quantile in LATENCY_QUANTILES {
+            let value = latency.quantile(quantile.parse().unwrap_or(1.0));
+            self.gauge(&names::LATENCY_QUANTILE, &[tenant, strategy, stage, quantile], seconds(value));
+        }
+    }
+
+    fn text(self) -> prometheus::Result<String> {
+        let families: Vec<MetricFamily> = self
+            .families
+            .into_iter()
+            .map(|(place, samples)| {
+                let metric = &names::ALL[place];
+                let mut family = MetricFamily::default();
+                family.set_name(metric.name.to_owned());
+                family.set_help(metric.help.to_owned());
+                family.set_field_type(match metric.kind {
+                    MetricKind::Counter => MetricType::COUNTER,
+                    MetricKind::Gauge => MetricType::GAUGE,
+                    MetricKind::Histogram => MetricType::HISTOGRAM,
+                });
+                family.set_metric(samples);
+                family
+            })
+            .collect();
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&families, &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus' own number format")]
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus' own number format")]
+fn to_f64(value: i64) -> f64 {
+    value as f64
+}

@@ -1,0 +1,356 @@
+//! What is counted and timed, by whom.
+//!
+//! Each thread of the flow owns the writing ends of its counters and recorders; the admin thread holds the reading ends and
+//! merges them when it is asked. Nothing here locks or allocates on a writer's side.
+
+mod exposition;
+mod recorder;
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use exposition::scrape;
+pub use recorder::{LATENCY_NS_MAX, Latency, Recorder, RecorderReader, recorder};
+
+use crate::decode::DecodeError;
+use crate::event::Body;
+use crate::risk::DenyReason;
+use crate::sandbox::FaultKind;
+
+/// A count with one writer.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds without a locked instruction: only the owning thread may call this.
+    #[inline]
+    pub fn add(&self, by: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(by), Relaxed);
+    }
+
+    /// Takes over a count that is kept elsewhere; only the owning thread may call this.
+    #[inline]
+    pub fn set(&self, count: u64) {
+        self.0.store(count, Relaxed);
+    }
+
+    /// The count so far.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A value that goes up and down, with one writer.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicI64);
+
+impl Gauge {
+    /// Sets it.
+    #[inline]
+    pub fn set(&self, value: i64) {
+        self.0.store(value, Relaxed);
+    }
+
+    /// Its value.
+    #[must_use]
+    pub fn get(&self) -> i64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// The kinds of events that are counted apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum EventKind {
+    /// A quote.
+    Quote,
+    /// A trade.
+    Trade,
+    /// One level of a depth update.
+    BookDelta,
+    /// A whole snapshot.
+    BookSnapshot,
+    /// An execution report.
+    Execution,
+}
+
+impl EventKind {
+    /// Every kind, in order.
+    pub const ALL: [Self; 5] = [Self::Quote, Self::Trade, Self::BookDelta, Self::BookSnapshot, Self::Execution];
+
+    /// The metric label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Quote => "quote",
+            Self::Trade => "trade",
+            Self::BookDelta => "book_delta",
+            Self::BookSnapshot => "book_snapshot",
+            Self::Execution => "execution",
+        }
+    }
+
+    /// What an event counts as: a snapshot's levels count with their snapshot, and a depth update counts by its levels.
+    #[must_use]
+    #[inline]
+    pub const fn of(event: &crate::event::Event) -> Option<Self> {
+        match event.body {
+            Body::Quote(_) => Some(Self::Quote),
+            Body::Trade(_) => Some(Self::Trade),
+            Body::Delta(_) if event.head.flags & crate::event::FLAG_SNAPSHOT == 0 => Some(Self::BookDelta),
+            Body::Depth(depth) if depth.snapshot => Some(Self::BookSnapshot),
+            Body::Execution(_) => Some(Self::Execution),
+            Body::Delta(_) | Body::Depth(_) | Body::Skip => None,
+        }
+    }
+}
+
+/// What an ingest thread counts for its feed.
+#[derive(Debug)]
+pub struct FeedMetrics {
+    /// The consumer group, the feed's name.
+    pub group: String,
+    /// Kafka records.
+    pub records: Counter,
+    /// Their bytes.
+    pub bytes: Counter,
+    /// Decoded events by [`EventKind`].
+    pub events: [Counter; EventKind::ALL.len()],
+    /// Records that could not be decoded, by [`DecodeError::REASONS`].
+    pub decode_errors: [Counter; DecodeError::REASONS.len()],
+    /// Well-formed records that hold nothing for a strategy.
+    pub skipped: Counter,
+    /// Times that a ring had no room.
+    pub ring_full: Counter,
+    /// Times that a partition was paused for it.
+    pub paused: Counter,
+    /// Records whose Kafka timestamp lies after the poll that returned them: the clocks differ.
+    pub broker_negative: Counter,
+    /// 1 while at least one broker answers.
+    pub connected: Gauge,
+    /// Records between this feed and the end of its partitions, at the last look.
+    pub lag_records: Gauge,
+    /// `broker`: record timestamp to poll.
+    pub broker: RecorderReader,
+    /// `decode`: poll to decoded.
+    pub decode: RecorderReader,
+}
+
+impl FeedMetrics {
+    /// All at zero.
+    #[must_use]
+    pub fn new(group: String, broker: RecorderReader, decode: RecorderReader) -> Self {
+        Self {
+            group,
+            records: Counter::default(),
+            bytes: Counter::default(),
+            events: Default::default(),
+            decode_errors: Default::default(),
+            skipped: Counter::default(),
+            ring_full: Counter::default(),
+            paused: Counter::default(),
+            broker_negative: Counter::default(),
+            connected: Gauge::default(),
+            lag_records: Gauge::default(),
+            broker,
+            decode,
+        }
+    }
+}
+
+/// What a worker counts.
+#[derive(Debug)]
+pub struct WorkerMetrics {
+    /// Which worker.
+    pub index: usize,
+    /// The core it was really given, -1 where it runs unpinned.
+    pub core: Gauge,
+    /// Times that the outbound ring had no room.
+    pub egress_full: Counter,
+    /// Time spent on events rather than waiting, ns.
+    pub busy_ns: Counter,
+    /// Breaks in a venue's sequence.
+    pub gaps: Counter,
+    /// `queue`: routed to taken by the worker.
+    pub queue: RecorderReader,
+}
+
+impl WorkerMetrics {
+    /// All at zero, unpinned.
+    #[must_use]
+    pub fn new(index: usize, queue: RecorderReader) -> Self {
+        let core = Gauge::default();
+        core.set(-1);
+        let zero = Counter::default;
+        Self { index, core, egress_full: zero(), busy_ns: zero(), gaps: zero(), queue }
+    }
+}
+
+/// What egress times for one strategy, over all its instances.
+#[derive(Debug)]
+pub struct SentMetrics {
+    /// Whose.
+    pub tenant: String,
+    /// Which.
+    pub strategy: String,
+    /// `egress`: approved to handed to the producer.
+    pub egress: RecorderReader,
+    /// `decision`: poll to handed to the producer.
+    pub decision: RecorderReader,
+    /// `ack`: handed to the producer to acknowledged.
+    pub ack: RecorderReader,
+}
+
+/// What is counted for one instance.
+#[derive(Debug)]
+pub struct StrategyMetrics {
+    /// Whose.
+    pub tenant: String,
+    /// Which.
+    pub strategy: String,
+    /// Events that passed while the instance was down.
+    pub missed: Counter,
+    /// Approved: new orders, modifies, cancels.
+    pub orders: [Counter; 3],
+    /// Denied, by reason.
+    pub denials: [Counter; DenyReason::ALL.len()],
+    /// Denials that the guest was not told of.
+    pub updates_dropped: Counter,
+    /// Faults, by kind.
+    pub faults: [Counter; FaultKind::ALL.len()],
+    /// Modules swapped in.
+    pub swaps: Counter,
+    /// Log lines over the rate limit.
+    pub log_dropped: Counter,
+    /// 0 active, 1 reducing, 2 halted.
+    pub trading_state: Gauge,
+    /// 1 while quarantined.
+    pub quarantined: Gauge,
+    /// `strategy`: one callback.
+    pub strategy_latency: RecorderReader,
+    /// `risk`: the checks of one callback's intents.
+    pub risk_latency: RecorderReader,
+    /// The strategy's own gauges, as last copied out by the worker.
+    pub gauges: Mutex<Vec<(String, f64)>>,
+}
+
+impl StrategyMetrics {
+    /// All at zero.
+    #[must_use]
+    pub fn new(tenant: &str, strategy: &str, call: RecorderReader, risk: RecorderReader) -> Self {
+        Self {
+            tenant: tenant.to_owned(),
+            strategy: strategy.to_owned(),
+            missed: Counter::default(),
+            orders: Default::default(),
+            denials: std::array::from_fn(|_| Counter::default()),
+            updates_dropped: Counter::default(),
+            faults: Default::default(),
+            swaps: Counter::default(),
+            log_dropped: Counter::default(),
+            trading_state: Gauge::default(),
+            quarantined: Gauge::default(),
+            strategy_latency: call,
+            risk_latency: risk,
+            gauges: Mutex::new(Vec::new()),
+        }
+    }
+}
+
+/// The names of [`StrategyMetrics::orders`].
+pub const ORDER_LABELS: [&str; 3] = ["new", "modify", "cancel"];
+
+/// The stages of the latency definition, in the order of the flow.
+pub const STAGES: [&str; 8] = ["broker", "decode", "queue", "strategy", "risk", "egress", "decision", "ack"];
+
+/// The reading ends of all that runs. Only the control plane locks it, when something is loaded, unloaded or scraped.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    feeds: Mutex<Vec<Arc<FeedMetrics>>>,
+    workers: Mutex<Vec<Arc<WorkerMetrics>>>,
+    strategies: Mutex<Vec<Arc<StrategyMetrics>>>,
+    sent: Mutex<Vec<Arc<SentMetrics>>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Metrics {
+    /// Shows a feed.
+    pub fn add_feed(&self, feed: Arc<FeedMetrics>) {
+        locked(&self.feeds).push(feed);
+    }
+
+    /// Shows a worker.
+    pub fn add_worker(&self, worker: Arc<WorkerMetrics>) {
+        locked(&self.workers).push(worker);
+    }
+
+    /// Shows what egress times for a strategy.
+    pub fn add_sent(&self, sent: Arc<SentMetrics>) {
+        locked(&self.sent).push(sent);
+    }
+
+    /// Shows an instance.
+    pub fn add_strategy(&self, strategy: Arc<StrategyMetrics>) {
+        locked(&self.strategies).push(strategy);
+    }
+
+    /// Hides a strategy that was unloaded.
+    pub fn remove_strategy(&self, tenant: &str, strategy: &str) {
+        locked(&self.strategies).retain(|other| (other.tenant.as_str(), other.strategy.as_str()) != (tenant, strategy));
+        locked(&self.sent).retain(|other| (other.tenant.as_str(), other.strategy.as_str()) != (tenant, strategy));
+    }
+
+    /// All feeds.
+    #[must_use]
+    pub fn feeds(&self) -> Vec<Arc<FeedMetrics>> {
+        locked(&self.feeds).clone()
+    }
+
+    /// All workers.
+    #[must_use]
+    pub fn workers(&self) -> Vec<Arc<WorkerMetrics>> {
+        locked(&self.workers).clone()
+    }
+
+    /// What egress times, one entry a strategy.
+    #[must_use]
+    pub fn sent(&self) -> Vec<Arc<SentMetrics>> {
+        locked(&self.sent).clone()
+    }
+
+    /// All strategies, one entry an instance.
+    #[must_use]
+    pub fn strategies(&self) -> Vec<Arc<StrategyMetrics>> {
+        locked(&self.strategies).clone()
+    }
+
+    /// One stage, merged over everything or over one strategy. `broker`, `decode` and `queue` belong to feeds and workers, not to a
+    /// strategy: `None` for an unknown stage, or for one of these with a strategy.
+    #[must_use]
+    pub fn latency(&self, stage: &str, strategy: Option<&str>) -> Option<Latency> {
+        let mut merged = Latency::default();
+        let mine = |name: &str| strategy.is_none_or(|wanted| wanted == name);
+        let of_calls = |pick: fn(&StrategyMetrics) -> &RecorderReader, merged: &mut Latency| {
+            self.strategies().iter().filter(|m| mine(&m.strategy)).for_each(|m| merged.merge(pick(m)));
+        };
+        let of_sent = |pick: fn(&SentMetrics) -> &RecorderReader, merged: &mut Latency| {
+            self.sent().iter().filter(|m| mine(&m.strategy)).for_each(|m| merged.merge(pick(m)));
+        };
+        match (stage, strategy) {
+            ("broker", None) => self.feeds().iter().for_each(|feed| merged.merge(&feed.broker)),
+            ("decode", None) => self.feeds().iter().for_each(|feed| merged.merge(&feed.decode)),
+            ("queue", None) => self.workers().iter().for_each(|worker| merged.merge(&worker.queue)),
+            ("strategy", _) => of_calls(|m| &m.strategy_latency, &mut merged),
+            ("risk", _) => of_calls(|m| &m.risk_latency, &mut merged),
+            ("egress", _) => of_sent(|m| &m.egress, &mut merged),
+            ("decision", _) => of_sent(|m| &m.decision, &mut merged),
+            ("ack", _) => of_sent(|m| &m.ack, &mut merged),
+            _ => return None,
+        }
+        Some(merged)
+    }
+}

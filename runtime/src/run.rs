@@ -1,0 +1,261 @@
+//! One process from strategy files to its last commit: build, read, serve, wait, drain. `pinion run` and the pod's process alike.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use pinion_spec::strategy::Strategy;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::admin::{self, Admin};
+use crate::app::{App, AppConfig, AppError, Deployment, Drained};
+use crate::ingest::FeedError;
+use crate::kafka::{self, PropertiesError};
+use crate::loading::{self, LoadingError};
+use crate::metrics::Metrics;
+use crate::sandbox::{Compiler, Sandbox, SandboxConfig, SandboxError};
+use crate::supervisor::{SharedApp, Supervisor, lock};
+use crate::watch::Watch;
+
+/// Where a process has its strategies from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// Strategy files.
+    Files(Vec<PathBuf>),
+    /// Strategies that the caller has read or made; relative module paths start at the working directory.
+    Strategies(Vec<Strategy>),
+}
+
+/// How a process runs.
+#[derive(Debug, Clone)]
+pub struct RunConfig {
+    /// What runs.
+    pub source: Source,
+    /// Kafka, pinning, waiting, workers.
+    pub app: AppConfig,
+    /// Where the admin port listens; `None`: no admin port.
+    pub admin: Option<SocketAddr>,
+    /// The file that holds the admin port's bearer token.
+    pub token_file: Option<PathBuf>,
+    /// Where compiled modules are kept.
+    pub cache: PathBuf,
+    /// Who compiles modules.
+    pub compiler: Compiler,
+    /// Takes over changes of the strategy files and their modules while running; without files there is nothing to watch.
+    pub watch: bool,
+}
+
+/// Why a process did not run, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A strategy file or module.
+    #[error(transparent)]
+    Loading(#[from] LoadingError),
+    /// The Kafka properties file.
+    #[error(transparent)]
+    Properties(#[from] PropertiesError),
+    /// The app.
+    #[error(transparent)]
+    App(#[from] AppError),
+    /// The sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The admin port or its token.
+    #[error("admin port: {problem}")]
+    Admin {
+        /// What is wrong.
+        problem: String,
+    },
+    /// The operating system refused a thread or a signal.
+    #[error("setting up the process")]
+    System(#[from] std::io::Error),
+    /// A thread of the flow ended by itself.
+    #[error("a thread of the flow ended by itself; its panic is in the log")]
+    Died,
+    /// Kafka does not have everything that was decided.
+    #[error(
+        "drained with {unacknowledged} records not acknowledged and {refused} refused by Kafka; they are sent again after a restart"
+    )]
+    Unsent {
+        /// Not in time.
+        unacknowledged: usize,
+        /// Refused for good.
+        refused: u64,
+    },
+}
+
+/// Exit codes, after BSD's sysexits.
+pub mod exit {
+    /// As asked.
+    pub const OK: u8 = 0;
+    /// A wrong command line or file.
+    pub const USAGE: u8 = 64;
+    /// No broker.
+    pub const UNAVAILABLE: u8 = 69;
+    /// Our fault.
+    pub const SOFTWARE: u8 = 70;
+}
+
+impl RunError {
+    /// The process's exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::App(AppError::Feed(FeedError::Kafka { source, .. })) if kafka::is_unreachable(source) => {
+                exit::UNAVAILABLE
+            }
+            Self::Unsent { .. } => exit::UNAVAILABLE,
+            Self::Died => exit::SOFTWARE,
+            Self::App(AppError::Thread { .. }) | Self::System(_) | Self::Sandbox(_) => exit::SOFTWARE,
+            Self::Loading(_) | Self::Properties(_) | Self::App(_) | Self::Admin { .. } => exit::USAGE,
+        }
+    }
+}
+
+/// What a running process shows to whoever watches it from inside.
+pub struct Running {
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The admin port's real address.
+    pub admin: Option<SocketAddr>,
+}
+
+/// Workers that strategies ask for together: the largest of their `replicas`.
+#[must_use]
+pub fn workers_for(strategies: &[Strategy]) -> usize {
+    strategies.iter().map(|strategy| strategy.spec.replicas as usize).max().unwrap_or(1)
+}
+
+/// Runs until SIGTERM, SIGINT, a drain command, or until `until` completes; then drains.
+///
+/// # Errors
+/// [`RunError`]
+pub fn run(
+    config: &RunConfig,
+    started: impl FnOnce(&Running),
+    until: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let sandbox = Arc::new(Sandbox::new(SandboxConfig::new(config.cache.clone(), config.compiler.clone()))?);
+    let deployments = deployments(&sandbox, &config.source)?;
+    for deployment in &deployments {
+        announce(&deployment.strategy);
+    }
+    let token = config.token_file.as_deref().map(read_token).transpose()?;
+    let metrics = Arc::new(Metrics::default());
+    let (mut app, inbound) = App::start(config.app.clone(), Arc::clone(&metrics))?;
+    app.load(deployments)?;
+    let egress = Arc::clone(app.egress_metrics());
+    let app: SharedApp = Arc::new(Mutex::new(Some(app)));
+    let stop = Arc::new(AtomicBool::new(false));
+    let supervisor = Supervisor::new(Arc::clone(&app), inbound, Arc::clone(&stop));
+    let supervising = std::thread::Builder::new().name("supervisor".to_owned()).spawn(move || supervisor.run())?;
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let served = runtime.block_on(async {
+        let (drain, mut drain_asked) = tokio::sync::mpsc::channel(1);
+        let mut address = None;
+        if let Some(wanted) = config.admin {
+            let refused =
+                |error: std::io::Error| RunError::Admin { problem: format!("cannot listen on {wanted}: {error}") };
+            let listener = tokio::net::TcpListener::bind(wanted).await.map_err(refused)?;
+            let local = listener.local_addr().map_err(refused)?;
+            address = Some(local);
+            tokio::spawn(admin::serve(
+                listener,
+                Admin {
+                    app: Arc::clone(&app),
+                    metrics: Arc::clone(&metrics),
+                    egress,
+                    sandbox: Arc::clone(&sandbox),
+                    base: PathBuf::from("."),
+                    token,
+                    loopback: admin::is_loopback(&local),
+                    drain: drain.clone(),
+                },
+            ));
+        }
+        if let (true, Source::Files(files)) = (config.watch, &config.source) {
+            tokio::spawn(Watch::new(files, Arc::clone(&app), Arc::clone(&sandbox)).run());
+        }
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        started(&Running { metrics: Arc::clone(&metrics), admin: address });
+        let died = async {
+            // A dead thread of the flow is our fault; nothing it was to do may go on unseen.
+            let mut look = tokio::time::interval(Duration::from_millis(200));
+            loop {
+                look.tick().await;
+                if !lock(&app).as_ref().is_none_or(App::is_alive) {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
+            _ = drain_asked.recv() => tracing::info!("drain asked for: draining"),
+            () = until => tracing::info!("done: draining"),
+            () = died => tracing::error!("a thread of the flow ended: draining"),
+        }
+        // Kept to the end, or the channel would close and look like a drain.
+        drop(drain);
+        Ok::<(), RunError>(())
+    });
+    let taken = lock(&app).take();
+    let drained = taken.map(App::drain);
+    stop.store(true, Ordering::Release);
+    // A supervisor that panicked has said so already.
+    let _ = supervising.join();
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    served?;
+    match drained {
+        Some(Drained { died: true, .. }) | None => Err(RunError::Died),
+        Some(Drained { unacknowledged: 0, refused: 0, .. }) => Ok(()),
+        Some(Drained { unacknowledged, refused, .. }) => Err(RunError::Unsent { unacknowledged, refused }),
+    }
+}
+
+fn deployments(sandbox: &Sandbox, source: &Source) -> Result<Vec<Deployment>, LoadingError> {
+    match source {
+        Source::Files(files) => {
+            let mut deployments = Vec::new();
+            for file in files {
+                deployments.extend(loading::load_file(sandbox, file)?);
+            }
+            Ok(deployments)
+        }
+        Source::Strategies(strategies) => loading::load_all(sandbox, strategies.clone(), "strategies", Path::new("")),
+    }
+}
+
+/// Says what a strategy runs under, where its file leaves it to us.
+fn announce(strategy: &Strategy) {
+    let name = &strategy.metadata.name;
+    if strategy.spec.risk.is_none() {
+        let limits = serde_json::to_string(&pinion_spec::strategy::Risk::default()).unwrap_or_default();
+        tracing::warn!(strategy = name, limits, "no `risk` section: conservative defaults apply");
+    }
+    if strategy.spec.instruments.is_empty() {
+        tracing::warn!(strategy = name, "no `instruments`: every order will be denied as unknown_instrument");
+    }
+    if !strategy.spec.inputs.iter().any(|input| input.encoding == pinion_spec::strategy::Encoding::PinionExecution) {
+        tracing::warn!(
+            strategy = name,
+            "no input of encoding pinion-execution: positions are assumed from what was sent"
+        );
+    }
+}
+
+fn read_token(path: &Path) -> Result<Arc<str>, RunError> {
+    let problem = |problem: String| RunError::Admin { problem };
+    let token =
+        std::fs::read_to_string(path).map_err(|error| problem(format!("cannot read {}: {error}", path.display())))?;
+    match token.trim() {
+        short if short.len() < 16 => {
+            Err(problem(format!("the token in {} is shorter than 16 characters", path.display())))
+        }
+        token => Ok(Arc::from(token)),
+    }
+}

@@ -1,0 +1,308 @@
+//! How orders and denials are written to Kafka.
+//!
+//! The value is a function of the decision alone, so a replay writes the same bytes; what depends on a clock or on the deployment
+//! is in the record's timestamp and headers. The key is the instrument's symbol.
+//!
+//! An order as JSON, every field always present and in this order:
+//!
+//! | field | type | |
+//! |---|---|---|
+//! | `type` | `new`, `modify`, `cancel` | |
+//! | `client_order_id` | string | see [`ClientOrderId`]; the same for all messages about one order |
+//! | `strategy` | string | its name |
+//! | `symbol` | string | the venue's |
+//! | `instrument_id` | number, u64 | |
+//! | `side` | `buy`, `sell` | |
+//! | `order_type` | `limit`, `market` | |
+//! | `time_in_force` | `gtc`, `ioc`, `fok`, `post_only` | |
+//! | `price` | string, decimal | of a market order the worst that the collar allows |
+//! | `size` | string, decimal | the whole size |
+//! | `tag` | number, u64 | the strategy's own mark |
+//! | `ts` | number, ns | stream time of the decision |
+//!
+//! A denial: `type` (`denied`), `reason`, then `request` (`submit`, `modify`, `cancel`), `client_order_id`, `strategy`, `symbol`,
+//! `instrument_id`, `side`, `price`, `size`, `tag`, `ts`; `side`, `price` and `size` are `null` where the request has none.
+//!
+//! An order as a flat record is [`FlatOrder`], little-endian.
+
+use std::io::Write as _;
+
+use pinion_spec::ids::ClientOrderId;
+use pinion_spec::strategy::OrderEncoding;
+use zerocopy::byteorder::little_endian::{I64, U16, U32, U64};
+use zerocopy::{Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::decode::decimal::PRICE_SCALE;
+use crate::effects::{OrderType, TimeInForce};
+use crate::egress::OrderRoute;
+use crate::event::{Origin, PRICE_UNDEFINED, Side, order_id_parts};
+use crate::risk::{Denial, Order, OrderKind, Request};
+
+/// Whose decision it was, because of what, and when in the stream.
+#[derive(Debug, Clone, Copy)]
+pub struct Provenance<'a> {
+    /// Tenant, strategy, module, instruments.
+    pub route: &'a OrderRoute,
+    /// The record.
+    pub origin: Origin,
+    /// Stream time, ns.
+    pub ts: u64,
+}
+
+impl Provenance<'_> {
+    /// The symbol of an instrument; its number where the strategy does not declare it.
+    #[must_use]
+    pub fn symbol(&self, instrument_id: u64) -> String {
+        match self.route.instruments.get(instrument_id) {
+            Some(instrument) => instrument.symbol.to_string(),
+            None => instrument_id.to_string(),
+        }
+    }
+
+    fn size_scale(&self, instrument_id: u64) -> u32 {
+        self.route.instruments.get(instrument_id).map_or(PRICE_SCALE, |i| u32::from(i.size_exponent.unsigned_abs()))
+    }
+
+    /// What venues see of a guest's order id.
+    fn client_order_id(&self, order_id: u64) -> ClientOrderId {
+        let (source, offset, n) = order_id_parts(order_id);
+        let (topic, partition) = self.route.identity.sources.get(usize::from(source)).copied().unwrap_or_default();
+        ClientOrderId { strategy: self.route.identity.strategy, topic, partition, offset, n }
+    }
+}
+
+/// An approved order as a flat record: 88 bytes, little-endian, no padding.
+#[derive(Debug, Clone, Copy, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct FlatOrder {
+    /// `PO`.
+    pub magic: [u8; 2],
+    /// 1.
+    pub version: u8,
+    /// 0 new, 1 modify, 2 cancel.
+    pub kind: u8,
+    /// 0 buy, 1 sell.
+    pub side: u8,
+    /// 0 limit, 1 market.
+    pub order_type: u8,
+    /// 0 gtc, 1 ioc, 2 fok, 3 post only.
+    pub time_in_force: u8,
+    /// How many digits after the point `size` has.
+    pub size_scale: u8,
+    /// [`ClientOrderId::strategy`].
+    pub strategy: U32,
+    /// [`ClientOrderId::topic`].
+    pub topic: U16,
+    /// [`ClientOrderId::partition`].
+    pub partition: U16,
+    /// [`ClientOrderId::offset`].
+    pub offset: U64,
+    /// [`ClientOrderId::n`].
+    pub n: U16,
+    /// 0.
+    pub reserved: [u8; 6],
+    /// Which instrument.
+    pub instrument_id: U64,
+    /// At 1e-9.
+    pub price: I64,
+    /// The whole size.
+    pub size: I64,
+    /// The strategy's own mark.
+    pub tag: U64,
+    /// Stream time of the decision, ns.
+    pub ts: U64,
+    /// Input record: its topic's index in the feed is not on the wire; partition and offset are.
+    pub input_partition: U64,
+    /// See `input_partition`.
+    pub input_offset: U64,
+}
+
+/// Appends an order in its route's encoding.
+pub fn encode_order(order: &Order, provenance: &Provenance<'_>, out: &mut Vec<u8>) {
+    match provenance.route.encoding {
+        OrderEncoding::Json => order_json(order, provenance, out),
+        OrderEncoding::PinionFlat => order_flat(order, provenance, out),
+    }
+}
+
+fn order_flat(order: &Order, provenance: &Provenance<'_>, out: &mut Vec<u8>) {
+    let id = provenance.client_order_id(order.order_id());
+    let scale = provenance.size_scale(order.instrument_id());
+    let flat = FlatOrder {
+        magic: *b"PO",
+        version: 1,
+        kind: order.kind() as u8,
+        side: order.side() as u8,
+        order_type: order.order_type() as u8,
+        time_in_force: order.time_in_force() as u8,
+        size_scale: u8::try_from(scale).unwrap_or(u8::MAX),
+        strategy: id.strategy.into(),
+        topic: id.topic.into(),
+        partition: id.partition.into(),
+        offset: id.offset.into(),
+        n: id.n.into(),
+        reserved: [0; 6],
+        instrument_id: order.instrument_id().into(),
+        price: order.price().into(),
+        size: order.size().into(),
+        tag: order.tag().into(),
+        ts: provenance.ts.into(),
+        input_partition: u64::from(provenance.origin.partition).into(),
+        input_offset: provenance.origin.offset.into(),
+    };
+    out.extend_from_slice(flat.as_bytes());
+}
+
+fn order_json(order: &Order, provenance: &Provenance<'_>, out: &mut Vec<u8>) {
+    let instrument_id = order.instrument_id();
+    field(out, '{', "type", order_kind(order.kind()));
+    field(out, ',', "client_order_id", &provenance.client_order_id(order.order_id()).to_string());
+    field(out, ',', "strategy", &provenance.route.strategy);
+    field(out, ',', "symbol", &provenance.symbol(instrument_id));
+    number(out, "instrument_id", instrument_id);
+    field(out, ',', "side", side(order.side()));
+    field(out, ',', "order_type", order_type(order.order_type()));
+    field(out, ',', "time_in_force", time_in_force(order.time_in_force()));
+    decimal(out, "price", order.price(), PRICE_SCALE);
+    decimal(out, "size", order.size(), provenance.size_scale(instrument_id));
+    number(out, "tag", order.tag());
+    number(out, "ts", provenance.ts);
+    out.push(b'}');
+}
+
+/// Appends a denial as JSON.
+pub fn encode_denial(denial: &Denial, provenance: &Provenance<'_>, out: &mut Vec<u8>) {
+    let (request, wanted) = match denial.request {
+        Request::Submit { order, .. } => ("submit", Some((Some(order.side), order.price, order.size))),
+        Request::Modify { price, size, .. } => ("modify", Some((None, price, size))),
+        Request::Cancel { .. } => ("cancel", None),
+    };
+    field(out, '{', "type", "denied");
+    field(out, ',', "reason", denial.reason.label());
+    field(out, ',', "request", request);
+    field(out, ',', "client_order_id", &provenance.client_order_id(denial.request.order_id()).to_string());
+    field(out, ',', "strategy", &provenance.route.strategy);
+    field(out, ',', "symbol", &provenance.symbol(denial.instrument_id));
+    number(out, "instrument_id", denial.instrument_id);
+    match wanted.and_then(|(wanted_side, ..)| wanted_side) {
+        Some(wanted_side) => field(out, ',', "side", side(wanted_side)),
+        None => null(out, "side"),
+    }
+    match wanted {
+        Some((_, price, size)) => {
+            if price == PRICE_UNDEFINED {
+                null(out, "price")
+            } else {
+                decimal(out, "price", price, PRICE_SCALE)
+            }
+            decimal(out, "size", size, provenance.size_scale(denial.instrument_id));
+        }
+        None => {
+            null(out, "price");
+            null(out, "size");
+        }
+    }
+    number(out, "tag", denial.tag);
+    number(out, "ts", provenance.ts);
+    out.push(b'}');
+}
+
+const fn order_kind(kind: OrderKind) -> &'static str {
+    match kind {
+        OrderKind::New => "new",
+        OrderKind::Modify => "modify",
+        OrderKind::Cancel => "cancel",
+    }
+}
+
+const fn side(side: Side) -> &'static str {
+    match side {
+        Side::Buy => "buy",
+        Side::Sell => "sell",
+    }
+}
+
+const fn order_type(order_type: OrderType) -> &'static str {
+    match order_type {
+        OrderType::Limit => "limit",
+        OrderType::Market => "market",
+    }
+}
+
+const fn time_in_force(time_in_force: TimeInForce) -> &'static str {
+    match time_in_force {
+        TimeInForce::Gtc => "gtc",
+        TimeInForce::Ioc => "ioc",
+        TimeInForce::Fok => "fok",
+        TimeInForce::PostOnly => "post_only",
+    }
+}
+
+/// A string field; the value escaped as JSON wants it.
+fn field(out: &mut Vec<u8>, before: char, name: &str, value: &str) {
+    // Writing to a Vec cannot fail, and a str always serialises.
+    let _ = write!(out, "{before}\"{name}\":");
+    let _ = serde_json::to_writer(out, value);
+}
+
+fn number(out: &mut Vec<u8>, name: &str, value: u64) {
+    let _ = write!(out, ",\"{name}\":{value}");
+}
+
+fn null(out: &mut Vec<u8>, name: &str) {
+    let _ = write!(out, ",\"{name}\":null");
+}
+
+/// A decimal of `value` at 10^-scale, without trailing zeros.
+fn decimal(out: &mut Vec<u8>, name: &str, value: i64, scale: u32) {
+    let sign = if value < 0 { "-" } else { "" };
+    let unit = 10_u64.pow(scale.min(PRICE_SCALE));
+    let (whole, fraction) = (value.unsigned_abs() / unit, value.unsigned_abs() % unit);
+    let _ = write!(out, ",\"{name}\":\"{sign}{whole}");
+    if fraction > 0 {
+        let width = scale as usize;
+        let from = out.len() + 1;
+        let _ = write!(out, ".{fraction:0width$}");
+        let digits = out.iter().skip(from).rposition(|digit| *digit != b'0').map_or(0, |last| last + 1);
+        out.truncate(from + digits);
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(value: i64, scale: u32) -> String {
+        let mut out = Vec::new();
+        decimal(&mut out, "x", value, scale);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn decimals_are_exact_and_carry_no_trailing_zero() {
+        assert_eq!(shown(61_800_300_000_000, 9), r#","x":"61800.3""#);
+        assert_eq!(shown(1, 9), r#","x":"0.000000001""#);
+        assert_eq!(shown(-1_500, 3), r#","x":"-1.5""#);
+        assert_eq!(shown(10, 0), r#","x":"10""#);
+        assert_eq!(shown(i64::MIN, 9), r#","x":"-9223372036.854775808""#);
+    }
+
+    #[test]
+    fn a_hostile_name_stays_inside_its_string() {
+        let mut out = Vec::new();
+        field(&mut out, '{', "symbol", "A\"},{\"\u{7}");
+        assert_eq!(String::from_utf8(out).unwrap(), r#"{"symbol":"A\"},{\"\u0007""#);
+    }
+
+    #[test]
+    fn the_flat_order_has_the_documented_layout() {
+        assert_eq!(size_of::<FlatOrder>(), 88);
+        assert_eq!(std::mem::offset_of!(FlatOrder, strategy), 8);
+        assert_eq!(std::mem::offset_of!(FlatOrder, offset), 16);
+        assert_eq!(std::mem::offset_of!(FlatOrder, instrument_id), 32);
+        assert_eq!(std::mem::offset_of!(FlatOrder, price), 40);
+        assert_eq!(std::mem::offset_of!(FlatOrder, ts), 64);
+        assert_eq!(std::mem::offset_of!(FlatOrder, input_offset), 80);
+    }
+}

@@ -1,0 +1,458 @@
+//! The worker: a pinned core and its loop. Pop a batch, present, check, push, record.
+//!
+//! Promise: per event the loop neither locks, allocates, awaits, logs nor makes a system call; what is cold (a fault, a swap, a
+//! command) may. Commands are taken between batches, and a batch ends at a record's end, so a swap or a halt falls
+//! between two records and never inside one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use pinion_spec::strategy::TradingState;
+
+use crate::book::{Applied, Books};
+use crate::clock::mono_ns;
+use crate::egress::{OrderRoute, Outbound, Outbox};
+use crate::event::{Event, Origin, Stamp};
+use crate::ingest::Quiet;
+use crate::instance::{Instance, InstanceId, Notice, ReadyGuest, Turn};
+use crate::limits::{BATCH_EVENTS_MAX, EVENT_INTENTS_MAX, PARK_NS_MAX, QUIET_NS, REPORT_INTERVAL_NS};
+use crate::metrics::{Recorder, WorkerMetrics};
+use crate::ring::{Wait, Waiter, Waker};
+use crate::risk::Limits;
+
+/// Names a feed in this process; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FeedId(pub u16);
+
+/// What a halt or a resume reaches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Every strategy.
+    All,
+    /// Every strategy of a tenant.
+    Tenant(String),
+    /// One strategy of a tenant.
+    Strategy {
+        /// Its tenant.
+        tenant: String,
+        /// Its name.
+        strategy: String,
+    },
+}
+
+impl Scope {
+    /// Whether it reaches a strategy.
+    #[must_use]
+    pub fn reaches(&self, tenant: &str, strategy: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Tenant(wanted) => tenant == wanted,
+            Self::Strategy { tenant: of, strategy: wanted } => tenant == of && strategy == wanted,
+        }
+    }
+}
+
+/// What the control plane asks of a worker, between two batches.
+pub enum Command {
+    /// Reads another feed.
+    AddFeed(Box<FeedPort>),
+    /// Runs another instance on the records of these (topic, partition).
+    AddInstance {
+        /// The feed it reads.
+        feed: FeedId,
+        /// The instance.
+        instance: Box<Instance>,
+        /// Its input partitions.
+        inputs: Vec<(u16, u16)>,
+    },
+    /// Stops an instance and takes it out.
+    RemoveInstance(InstanceId),
+    /// Puts another guest in an instance's place (a swap, or a fresh guest after a fault).
+    Replace {
+        /// Which instance.
+        id: InstanceId,
+        /// The new guest.
+        ready: ReadyGuest,
+        /// Where its orders go: names the new module's digest.
+        route: Arc<OrderRoute>,
+        /// Another module rather than the same one afresh.
+        swap: bool,
+    },
+    /// Changes what strategies may do.
+    SetTradingState {
+        /// Which.
+        scope: Scope,
+        /// To what.
+        state: TradingState,
+    },
+    /// The kill switch of an instrument: blocks new orders on it and cancels what works.
+    SetKilled {
+        /// Which instrument.
+        instrument_id: u64,
+        /// On or off.
+        killed: bool,
+    },
+    /// Changes an instance's limits.
+    SetLimits {
+        /// Which instance.
+        id: InstanceId,
+        /// The new limits.
+        limits: Arc<Limits>,
+    },
+    /// Answers when everything before it has been taken: a barrier.
+    Ping(Sender<()>),
+    /// Empties the rings, stops every instance, and ends.
+    Drain,
+}
+
+/// A feed's end at a worker.
+pub struct FeedPort {
+    /// Which feed.
+    pub feed: FeedId,
+    /// Its events.
+    pub ring: rtrb::Consumer<Event>,
+    /// Its books.
+    pub books: Box<Books>,
+    /// Whether ingest is at the end of every partition.
+    pub quiet: Quiet,
+}
+
+struct Port {
+    feed: FeedId,
+    ring: rtrb::Consumer<Event>,
+    /// `None` only while a guest has them.
+    books: Option<Box<Books>>,
+    quiet: Quiet,
+    /// Instances by (topic, partition).
+    routes: Vec<Vec<Vec<usize>>>,
+    /// Partitions whose records ended in this batch, with the next offset.
+    marks: Vec<Origin>,
+    /// The last event's stream time and when it came.
+    last_ts: u64,
+    last_mono_ns: u64,
+}
+
+/// What a worker is made of.
+pub struct WorkerParts {
+    /// Counters.
+    pub metrics: Arc<WorkerMetrics>,
+    /// Commands.
+    pub commands: Receiver<Command>,
+    /// What it tells the control plane.
+    pub notices: Sender<Notice>,
+    /// The way to egress.
+    pub outbox: Outbox,
+    /// `queue`.
+    pub queue: Recorder,
+    /// How it waits.
+    pub wait: Wait,
+    /// Wakes it.
+    pub waker: Waker,
+}
+
+/// The loop's state.
+pub struct Worker {
+    metrics: Arc<WorkerMetrics>,
+    commands: Receiver<Command>,
+    notices: Sender<Notice>,
+    outbox: Outbox,
+    queue: Recorder,
+    waiter: Waiter,
+    ports: Vec<Port>,
+    instances: Vec<Option<Box<Instance>>>,
+    killed: Vec<u64>,
+    draining: bool,
+    report_due_ns: u64,
+}
+
+impl Worker {
+    /// On the thread that will run it.
+    #[must_use]
+    pub fn new(parts: WorkerParts) -> Self {
+        Self {
+            metrics: parts.metrics,
+            commands: parts.commands,
+            notices: parts.notices,
+            outbox: parts.outbox,
+            queue: parts.queue,
+            waiter: Waiter::new(parts.waker, parts.wait),
+            ports: Vec::new(),
+            instances: Vec::new(),
+            killed: Vec::new(),
+            draining: false,
+            report_due_ns: 0,
+        }
+    }
+
+    /// Runs until drained, or until the control plane is gone.
+    pub fn run(mut self) {
+        loop {
+            self.take_commands();
+            let began = mono_ns();
+            let mut worked = false;
+            for index in 0..self.ports.len() {
+                worked |= self.take_batch(index);
+            }
+            if began >= self.report_due_ns {
+                self.report_due_ns = began + REPORT_INTERVAL_NS;
+                self.instances.iter_mut().flatten().for_each(|instance| instance.report(&self.notices));
+            }
+            if worked {
+                self.metrics.busy_ns.add(mono_ns() - began);
+                self.waiter.busy();
+                continue;
+            }
+            if self.draining {
+                self.stop_all();
+                return;
+            }
+            self.tick();
+            let (ports, commands) = (&self.ports, &self.commands);
+            self.waiter.idle(Duration::from_nanos(PARK_NS_MAX), || {
+                !commands.is_empty() || ports.iter().any(|port| !port.ring.is_empty())
+            });
+        }
+    }
+
+    /// Presents up to a batch of one feed's events, to the end of a record. True if there were any.
+    fn take_batch(&mut self, index: usize) -> bool {
+        let mut taken = 0;
+        let mut whole = true;
+        while taken < BATCH_EVENTS_MAX || !whole {
+            if whole && !self.outbox.has_room(EVENT_INTENTS_MAX) {
+                self.metrics.egress_full.add(1);
+                break;
+            }
+            let Ok(event) = self.ports[index].ring.pop() else {
+                if whole {
+                    break;
+                }
+                // The rest of a record larger than the ring's room is on its way.
+                std::hint::spin_loop();
+                continue;
+            };
+            whole = event.is_last();
+            taken += 1;
+            self.present(index, &event);
+        }
+        self.mark_progress(index);
+        taken > 0
+    }
+
+    #[inline]
+    fn present(&mut self, index: usize, event: &Event) {
+        let port = &mut self.ports[index];
+        let now = mono_ns();
+        self.queue.record(now.saturating_sub(event.stamp.routed_ns));
+        port.last_mono_ns = now;
+        port.last_ts = port.last_ts.max(event.head.ts_recv);
+        let instances =
+            port.routes.get(event.origin.topic as usize).and_then(|r| r.get(event.origin.partition as usize));
+        let instances = instances.map_or(&[][..], Vec::as_slice);
+        let mut turn = Turn {
+            books: &mut port.books,
+            outbox: &mut self.outbox,
+            notices: &self.notices,
+            killed: &self.killed,
+            stamp: event.stamp,
+        };
+        // A timer fires before the event that passes it, and before the books have taken that event.
+        for instance in instances {
+            if let Some(instance) = self.instances[*instance].as_mut().filter(|i| i.timer_due(event.head.ts_recv)) {
+                instance.fire_timers(event.head.ts_recv, &mut turn);
+            }
+        }
+        let applied = turn.books.as_mut().map_or(Applied::Ignored, |books| books.apply(event));
+        if matches!(applied, Applied::Begin { gap: Some(_), .. }) {
+            self.metrics.gaps.add(1);
+        }
+        for instance in instances {
+            if let Some(instance) = self.instances[*instance].as_mut() {
+                instance.present(event, &applied, &mut turn);
+            }
+        }
+        if event.is_last() {
+            note_mark(&mut port.marks, event.origin);
+        }
+    }
+
+    /// Tells egress how far this worker is: an offset is committed only after what it caused is acknowledged.
+    fn mark_progress(&mut self, index: usize) {
+        let port = &mut self.ports[index];
+        for mark in port.marks.drain(..) {
+            self.outbox.push(Outbound::Mark {
+                feed: port.feed,
+                topic: mark.topic,
+                partition: mark.partition,
+                next_offset: mark.offset + 1,
+            });
+        }
+    }
+
+    /// On a quiet stream the wall clock moves the stream clock, but only to a timer that it has passed.
+    fn tick(&mut self) {
+        let now = mono_ns();
+        for port in &mut self.ports {
+            let since = now.saturating_sub(port.last_mono_ns);
+            if port.last_ts == 0 || since < QUIET_NS || !port.quiet.get() {
+                continue;
+            }
+            let stream_now = port.last_ts.saturating_add(since);
+            for instance in port.routes.iter().flatten().flatten() {
+                let Some(instance) = self.instances[*instance].as_mut().filter(|i| i.timer_due(stream_now)) else {
+                    continue;
+                };
+                let mut turn = Turn {
+                    books: &mut port.books,
+                    outbox: &mut self.outbox,
+                    notices: &self.notices,
+                    killed: &self.killed,
+                    stamp: Stamp { polled_ns: now, routed_ns: now },
+                };
+                instance.fire_timers(stream_now, &mut turn);
+            }
+        }
+    }
+}
+
+/// Remembers the end of a record; one entry per partition, the last offset wins.
+fn note_mark(marks: &mut Vec<Origin>, origin: Origin) {
+    match marks.iter_mut().rfind(|mark| (mark.topic, mark.partition) == (origin.topic, origin.partition)) {
+        Some(mark) => mark.offset = origin.offset,
+        None => marks.push(origin),
+    }
+}
+
+// --- commands: between batches, may allocate ---
+
+impl Worker {
+    fn take_commands(&mut self) {
+        loop {
+            match self.commands.try_recv() {
+                Ok(command) => self.obey(command),
+                Err(TryRecvError::Empty) => return,
+                // The control plane is gone.
+                Err(TryRecvError::Disconnected) => {
+                    self.draining = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::AddFeed(port) => self.ports.push(Port {
+                feed: port.feed,
+                ring: port.ring,
+                books: Some(port.books),
+                quiet: port.quiet,
+                routes: Vec::new(),
+                marks: Vec::new(),
+                last_ts: 0,
+                last_mono_ns: 0,
+            }),
+            Command::AddInstance { feed, instance, inputs } => self.add_instance(feed, instance, &inputs),
+            Command::RemoveInstance(id) => {
+                self.on_instance(id, |instance, turn| instance.stop(turn));
+                self.forget(id);
+            }
+            Command::Replace { id, ready, route, swap } => {
+                self.on_instance(id, |instance, turn| instance.replace(ready, route, swap, turn));
+            }
+            Command::SetLimits { id, limits } => self.on_instance(id, |instance, _| instance.set_limits(limits)),
+            Command::SetTradingState { scope, state } => {
+                for id in self.ids() {
+                    self.on_instance(id, |instance, turn| {
+                        if scope.reaches(&instance.route().tenant, &instance.route().strategy) {
+                            instance.set_trading_state(state, turn);
+                        }
+                    });
+                }
+            }
+            Command::SetKilled { instrument_id, killed } => {
+                self.killed.retain(|id| *id != instrument_id);
+                if killed {
+                    self.killed.push(instrument_id);
+                    for id in self.ids() {
+                        self.on_instance(id, |instance, turn| instance.cancel_instrument(instrument_id, turn));
+                    }
+                }
+            }
+            Command::Ping(answer) => {
+                let _ = answer.send(());
+            }
+            Command::Drain => self.draining = true,
+        }
+    }
+
+    fn add_instance(&mut self, feed: FeedId, mut instance: Box<Instance>, inputs: &[(u16, u16)]) {
+        let Some(port) = self.ports.iter_mut().find(|port| port.feed == feed) else {
+            // The control plane adds a feed before its instances.
+            unreachable!("instance for a feed that this worker does not read");
+        };
+        let slot = self.instances.iter().position(Option::is_none).unwrap_or(self.instances.len());
+        for (topic, partition) in inputs {
+            let (topic, partition) = (usize::from(*topic), usize::from(*partition));
+            if port.routes.len() <= topic {
+                port.routes.resize_with(topic + 1, Vec::new);
+            }
+            if port.routes[topic].len() <= partition {
+                port.routes[topic].resize_with(partition + 1, Vec::new);
+            }
+            port.routes[topic][partition].push(slot);
+        }
+        let now = mono_ns();
+        let mut turn = Turn {
+            books: &mut port.books,
+            outbox: &mut self.outbox,
+            notices: &self.notices,
+            killed: &self.killed,
+            stamp: Stamp { polled_ns: now, routed_ns: now },
+        };
+        instance.start(&mut turn);
+        if slot == self.instances.len() {
+            self.instances.push(None);
+        }
+        self.instances[slot] = Some(instance);
+    }
+
+    fn ids(&self) -> Vec<InstanceId> {
+        self.instances.iter().flatten().map(|instance| instance.id()).collect()
+    }
+
+    fn on_instance(&mut self, id: InstanceId, act: impl FnOnce(&mut Instance, &mut Turn<'_>)) {
+        let Some(slot) = self.slot(id) else { return };
+        let reads = |port: &&mut Port| port.routes.iter().flatten().any(|slots| slots.contains(&slot));
+        let Some(port) = self.ports.iter_mut().find(reads) else { return };
+        let Some(instance) = self.instances[slot].as_mut() else { return };
+        let now = mono_ns();
+        let mut turn = Turn {
+            books: &mut port.books,
+            outbox: &mut self.outbox,
+            notices: &self.notices,
+            killed: &self.killed,
+            stamp: Stamp { polled_ns: now, routed_ns: now },
+        };
+        act(instance, &mut turn);
+    }
+
+    fn slot(&self, id: InstanceId) -> Option<usize> {
+        self.instances.iter().position(|instance| instance.as_ref().is_some_and(|instance| instance.id() == id))
+    }
+
+    fn forget(&mut self, id: InstanceId) {
+        let Some(slot) = self.slot(id) else { return };
+        self.instances[slot] = None;
+        for slots in self.ports.iter_mut().flat_map(|port| port.routes.iter_mut().flatten()) {
+            slots.retain(|other| *other != slot);
+        }
+    }
+
+    fn stop_all(&mut self) {
+        for id in self.ids() {
+            self.on_instance(id, |instance, turn| instance.stop(turn));
+        }
+    }
+}
