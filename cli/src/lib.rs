@@ -1,1 +1,14 @@
-//! To come.
+//! The subcommands of `pinion`, a module each: its arguments and `run`.
+
+pub mod build;
+pub mod capture;
+mod capture_progress;
+pub mod command;
+pub mod demo;
+pub mod error;
+pub mod inspect;
+pub mod publish;
+pub mod run;
+mod summary;
+mod summary_text;
+pub mod time;

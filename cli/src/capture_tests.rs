@@ -1,0 +1,152 @@
+//! Captures written here, byte by byte, and read back.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use pinion_runtime::event::{Aggressor, Body, BookSide, Delta, Depth, Head, Trade};
+
+use super::*;
+
+const LINES: &str = "10 {\"a\":1}\n\n20 {\"b\": 2}\r\n30 no json, and not looked at";
+
+/// A file of this test run, gone when dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str, bytes: &[u8]) -> Self {
+        let path = std::env::temp_dir().join(format!("pinion-capture-{}-{name}", std::process::id()));
+        std::fs::write(&path, bytes).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn frames(name: &str, bytes: &[u8]) -> Result<Vec<(u64, Vec<u8>)>, CaptureError> {
+    let file = Scratch::new(name, bytes);
+    let mut capture = Capture::open(&file.0)?;
+    let mut frames = Vec::new();
+    while let Some(frame) = capture.next_frame()? {
+        frames.push((frame.ts_recv, frame.value.to_vec()));
+    }
+    Ok(frames)
+}
+
+fn expected() -> Vec<(u64, Vec<u8>)> {
+    [(10, &b"{\"a\":1}"[..]), (20, b"{\"b\": 2}"), (30, b"no json, and not looked at")]
+        .map(|(ts_recv, value)| (ts_recv, value.to_vec()))
+        .to_vec()
+}
+
+#[test]
+fn lines_are_read_from_plain_and_gzip_files() {
+    assert_eq!(frames("plain", LINES.as_bytes()).unwrap(), expected());
+    assert_eq!(frames("gzip", &gzip(LINES.as_bytes())).unwrap(), expected());
+    let (first, second) = LINES.split_at(12);
+    let members = [gzip(first.as_bytes()), gzip(second.as_bytes())].concat();
+    assert_eq!(frames("members", &members).unwrap(), expected());
+    assert_eq!(frames("empty", b"").unwrap(), []);
+}
+
+#[test]
+fn a_cut_off_gzip_file_is_an_error_and_not_a_shorter_capture() {
+    let whole = gzip(LINES.repeat(100).as_bytes());
+    for len in [whole.len() - 1, whole.len() - 8, whole.len() / 2, 5] {
+        let outcome = frames("cut", &whole[..len]);
+        assert!(matches!(outcome, Err(CaptureError::TruncatedGzip { .. })), "{len}: {outcome:?}");
+    }
+    let mut broken = whole.clone();
+    let last = broken.len() - 6;
+    broken[last] ^= 0xff;
+    let outcome = frames("broken", &broken);
+    assert!(matches!(outcome, Err(CaptureError::BrokenGzip { .. })), "{outcome:?}");
+}
+
+#[test]
+fn a_bad_line_is_named_by_its_number() {
+    for (text, bad) in [
+        ("10 {}\n20{}\n", 2),
+        ("10 {}\n\nx20 {}\n", 3),
+        ("-5 {}\n", 1),
+        ("10 {}\n99999999999999999999 {}\n", 2),
+        ("{\"no\": \"time\"}", 1),
+    ] {
+        let outcome = frames("bad", text.as_bytes());
+        assert!(matches!(outcome, Err(CaptureError::Line { line, .. }) if line == bad), "{text}: {outcome:?}");
+    }
+    let long = format!("10 {{}}\n20 {}\n30 {{}}", "x".repeat(LINE_BYTES_MAX));
+    assert!(matches!(frames("long", long.as_bytes()), Err(CaptureError::Line { line: 2, .. })));
+}
+
+fn messages(bodies: &[Body]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (body, ts_recv) in bodies.iter().zip(1..) {
+        assert!(flat::encode(&Head { ts_recv, ..Head::default() }, body, &mut out));
+    }
+    out
+}
+
+#[test]
+fn a_flat_depth_and_its_deltas_are_one_frame() {
+    let trade = Body::Trade(Trade { price: 1, size: 2, trade_id: 3, aggressor: Aggressor::None });
+    let depth = Body::Depth(Depth { first: 4, follows: 3, levels: 2, snapshot: false });
+    let delta = Body::Delta(Delta { price: 1, size: 2, count: 0, side: BookSide::Ask });
+    let bytes = messages(&[trade, depth, delta, delta, trade]);
+    let whole = frames("flat", &bytes).unwrap();
+    assert_eq!(
+        whole.iter().map(|(ts_recv, value)| (*ts_recv, value.len())).collect::<Vec<_>>(),
+        [(1, 80), (2, 216), (5, 80)]
+    );
+    assert_eq!(frames("flat-gzip", &gzip(&bytes)).unwrap(), whole);
+    for len in [bytes.len() - 1, 80 + 72, 80 + 72 + 71, 30] {
+        let outcome = frames("flat-cut", &bytes[..len]);
+        let truncated = matches!(outcome, Err(CaptureError::Flat { source: DecodeError::Truncated { .. }, .. }));
+        assert!(truncated, "{len}: {outcome:?}");
+    }
+}
+
+#[test]
+fn the_encoding_is_told_by_what_frames_say() {
+    let trade = Body::Trade(Trade { price: 1, size: 2, trade_id: 3, aggressor: Aggressor::None });
+    for (bytes, encoding) in [
+        (
+            &b"1 {\"result\":null,\"id\":1}\n2 {\"data\":{\"e\":\"depthUpdate\",\"pu\":1}}"[..],
+            Some(Encoding::BinanceUsdm),
+        ),
+        (b"1 {\"data\":{\"e\":\"depthUpdate\"}}", Some(Encoding::BinanceSpot)),
+        (b"1 {\"e\":\"trade\",\"X\":\"MARKET\"}", Some(Encoding::BinanceUsdm)),
+        (b"1 {\"e\":\"trade\",\"M\":true}", Some(Encoding::BinanceSpot)),
+        (b"1 {\"data\":{\"u\":1,\"s\":1,\"b\":1,\"B\":1,\"a\":1,\"A\":1}}", Some(Encoding::BinanceSpot)),
+        (b"1 {\"e\":\"bookTicker\"}", Some(Encoding::BinanceUsdm)),
+        (b"1 {\"type\":\"filled\",\"client_order_id\":\"\"}", Some(Encoding::PinionExecution)),
+        (&messages(&[trade]), Some(Encoding::PinionFlat)),
+        (b"1 {}", None),
+    ] {
+        let file = Scratch::new("guess", bytes);
+        match (Capture::guess(&file.0), encoding) {
+            (Ok(found), Some(encoding)) => assert_eq!(found, encoding),
+            (Err(CaptureError::Encoding { .. }), None) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(encoding_named("binance-usdm"), Ok(Encoding::BinanceUsdm));
+    assert!(encoding_named("binance").unwrap_err().contains("binance-spot, binance-usdm"));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = Capture::open(Path::new("/nowhere/capture.gz")).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("/nowhere/capture.gz"), "{error}");
+    assert!(Capture::open(&std::env::temp_dir()).is_err(), "a folder");
+}

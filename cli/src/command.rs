@@ -1,0 +1,90 @@
+//! The command line as a whole: which subcommands there are, and what all of them promise.
+
+use clap::{Parser, Subcommand};
+
+use crate::error::CliError;
+use crate::{build, demo, inspect, publish, run};
+
+/// Sandboxed trading strategies on Kafka market data
+#[derive(Debug, Parser)]
+#[command(
+    name = "pinion",
+    version,
+    after_help = "\
+Examples:
+  pinion demo --seconds 10
+  pinion run strategies-examples/ema-cross/strategy.yaml --brokers localhost:9092
+
+Exit codes:
+  0   as asked
+  64  a wrong command line or file
+  69  the broker cannot be reached, or did not take what it was given
+  70  our fault"
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
+    Demo(demo::DemoArgs),
+    #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
+    Run(run::RunCommand),
+    #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
+    Build(build::BuildArgs),
+    #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
+    Inspect(inspect::InspectArgs),
+    #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
+    Publish(publish::PublishArgs),
+}
+
+impl Command {
+    /// Does it.
+    ///
+    /// # Errors
+    /// What went wrong, with its exit code.
+    pub fn run(self) -> Result<(), CliError> {
+        match self {
+            Self::Demo(args) => demo::run(&args),
+            Self::Run(args) => run::run(&args),
+            Self::Build(args) => match build::run(&args, &mut std::io::stdout()) {
+                Ok(_) => Ok(()),
+                // The source's fault, or its toolchain's; the text holds the cause.
+                Err(error) => Err(CliError::Usage(error.to_string())),
+            },
+            Self::Inspect(args) => inspect::run(args),
+            Self::Publish(args) => publish::run(args),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_shows_an_example_of_its_own_command() {
+        let mut cli = Cli::command();
+        assert!(cli.render_long_help().to_string().contains("Exit codes:"));
+        let names = cli.get_subcommands().map(|command| command.get_name().to_owned());
+        // clap's own, which shows the others' help.
+        let names: Vec<String> = names.filter(|name| name != "help").collect();
+        assert!(names.len() >= 5, "{names:?}");
+        for name in names {
+            let help = cli.find_subcommand_mut(&name).unwrap().render_long_help().to_string();
+            let examples = help.split("Example").nth(1).unwrap_or_else(|| panic!("{name}: no example"));
+            assert!(examples.contains(&format!("pinion {name} ")), "{name}: {examples}");
+        }
+    }
+}

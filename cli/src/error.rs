@@ -1,0 +1,36 @@
+//! How a subcommand ends when it does not end well: what to tell the user, and the exit code of `sysexits.h` that scripts look at.
+
+use std::process::ExitCode;
+
+use pinion_runtime::run::{RunError, exit};
+use thiserror::Error;
+
+/// Why a subcommand failed. The text says what was being done, where, and what to do about it.
+#[derive(Debug, Error)]
+pub enum CliError {
+    /// The command line or a file is wrong: exit code 64.
+    #[error("{0}")]
+    Usage(String),
+    /// The broker cannot be reached or did not take what it was given: exit code 69.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Our own fault: exit code 70.
+    #[error("{0} (this is a fault of pinion's; please report it)")]
+    Internal(String),
+    /// The runtime did not start, or did not end well; it knows whose fault that is.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+impl CliError {
+    /// The process's exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Usage(_) => exit::USAGE,
+            Self::Unavailable(_) => exit::UNAVAILABLE,
+            Self::Internal(_) => exit::SOFTWARE,
+            Self::Run(error) => error.exit_code(),
+        })
+    }
+}

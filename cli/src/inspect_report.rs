@@ -1,0 +1,138 @@
+//! What `pinion inspect` says, as JSON and as text.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use super::tally::EventCounts;
+
+/// The result: field names are a promise to scripts.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// The encoding that was told or found.
+    pub(crate) encoding: &'static str,
+    /// Frames in the file.
+    pub(crate) messages: u64,
+    /// All events.
+    pub(crate) events: EventCounts,
+    /// By symbol, or by id where there is no symbol.
+    pub(crate) instruments: BTreeMap<String, InstrumentReport>,
+    /// Frames that could not be decoded, by reason.
+    pub(crate) decode_errors: BTreeMap<&'static str, u64>,
+    /// Messages that hold nothing for a strategy, by reason.
+    pub(crate) skipped: BTreeMap<&'static str, u64>,
+    /// Depth updates that do not follow the one before.
+    pub(crate) gaps: u64,
+    /// Earliest receive time, RFC 3339.
+    pub(crate) first: Option<String>,
+    /// Latest receive time.
+    pub(crate) last: Option<String>,
+    /// Receive time minus the venue's time (`ts_event`), over the messages that have one.
+    pub(crate) clock_difference_ns: Option<ClockDifference>,
+    /// Rates.
+    pub(crate) messages_per_second: Rate,
+}
+
+/// One instrument.
+#[derive(Debug, Serialize)]
+pub(crate) struct InstrumentReport {
+    /// Its id, as strategies see it.
+    pub(crate) id: u64,
+    /// Its events.
+    pub(crate) events: EventCounts,
+    /// Its gaps.
+    pub(crate) gaps: u64,
+}
+
+/// Nanoseconds, negative where the capture's clock is behind the venue's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct ClockDifference {
+    /// Least.
+    pub(crate) min: i64,
+    /// Median.
+    pub(crate) p50: i64,
+    /// Greatest.
+    pub(crate) max: i64,
+}
+
+/// Messages a second.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Rate {
+    /// Over the time from first to last.
+    pub(crate) mean: f64,
+    /// Most in one second of the clock.
+    pub(crate) peak: u64,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let none = || "-".to_owned();
+        writeln!(f, "{:<22}{}", "encoding", self.encoding)?;
+        writeln!(f, "{:<22}{}", "messages", self.messages)?;
+        writeln!(f, "{:<22}{}", "first received", self.first.clone().unwrap_or_else(none))?;
+        writeln!(f, "{:<22}{}", "last received", self.last.clone().unwrap_or_else(none))?;
+        let rate = self.messages_per_second;
+        writeln!(f, "{:<22}mean {:.1}, peak {}", "messages per second", rate.mean, rate.peak)?;
+        match self.clock_difference_ns {
+            Some(clock) => writeln!(
+                f,
+                "{:<22}min {} ms, median {} ms, max {} ms",
+                "received minus venue",
+                millis(clock.min),
+                millis(clock.p50),
+                millis(clock.max)
+            )?,
+            None => writeln!(f, "{:<22}-", "received minus venue")?,
+        }
+        writeln!(f, "{:<22}{}", "sequence gaps", self.gaps)?;
+        counts(f, "events", &kinds(&self.events))?;
+        counts(f, "decode errors", &self.decode_errors)?;
+        counts(f, "skipped", &self.skipped)?;
+        for (symbol, instrument) in &self.instruments {
+            writeln!(f, "{symbol} (id {}, gaps {})", instrument.id, instrument.gaps)?;
+            counts(f, "", &kinds(&instrument.events))?;
+        }
+        Ok(())
+    }
+}
+
+fn kinds(events: &EventCounts) -> BTreeMap<&'static str, u64> {
+    let kinds = [
+        ("quote", events.quote),
+        ("trade", events.trade),
+        ("book_update", events.book_update),
+        ("book_delta", events.book_delta),
+        ("book_snapshot", events.book_snapshot),
+        ("execution", events.execution),
+    ];
+    kinds.into_iter().filter(|(_, count)| *count > 0).collect()
+}
+
+fn counts(f: &mut fmt::Formatter<'_>, title: &str, counts: &BTreeMap<&'static str, u64>) -> fmt::Result {
+    match (title, counts.is_empty()) {
+        ("", _) => {}
+        (_, true) => return writeln!(f, "{title:<22}0"),
+        (_, false) => writeln!(f, "{title}")?,
+    }
+    counts.iter().try_for_each(|(name, count)| writeln!(f, "  {name:<20}{count}"))
+}
+
+/// Nanoseconds as milliseconds with two digits, cut.
+fn millis(ns: i64) -> String {
+    let sign = if ns < 0 { "-" } else { "" };
+    let hundredths = ns.unsigned_abs() / 10_000;
+    format!("{sign}{}.{:02}", hundredths / 100, hundredths % 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milliseconds_keep_their_sign() {
+        assert_eq!(millis(-1_272_402_468), "-1272.40");
+        assert_eq!(millis(-400_000), "-0.40");
+        assert_eq!(millis(1_234_567_890), "1234.56");
+    }
+}

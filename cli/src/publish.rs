@@ -1,0 +1,192 @@
+//! `pinion publish`: a capture into Kafka at its recorded gaps, open loop.
+//!
+//! When each frame is due is computed from the recording alone; a frame that is late is sent late and counted, never skipped, and
+//! does not put off the ones after it. So what the reader of the topic feels is the recorded load, however the broker behaves.
+//!
+//! A record is the frame as it came; its key is the symbol (or the instrument's id where the encoding has no symbols), its
+//! timestamp now, and its header `pinion-ts-recv` the time of capture.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use clap::Args;
+use pinion_runtime::clock::mono_ns;
+use pinion_runtime::decode::{Decoder, Record};
+use pinion_spec::strategy::Encoding;
+
+use crate::capture::{Capture, Frame, encoding_named};
+use crate::capture_progress::Progress;
+use crate::error::CliError;
+use crate::inspect::Format;
+
+#[path = "publish_pace.rs"]
+mod pace;
+#[path = "publish_sender.rs"]
+mod sender;
+#[path = "publish_summary.rs"]
+mod summary;
+
+use pace::Pace;
+pub use pace::Speed;
+pub(crate) use sender::{Destination, Sender, Sent};
+pub(crate) use summary::Lateness;
+use summary::Summary;
+
+/// Replays a capture into a Kafka topic at its recorded gaps
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  pinion publish usdm-btcusdt_20240808.gz --brokers localhost:9092 --topic md.usdm\n  \
+    pinion publish capture.gz --brokers localhost:9092 --topic md --speed 10 --loop"
+)]
+pub struct PublishArgs {
+    /// Capture, plain or gzip, as `pinion inspect` reads it
+    pub file: PathBuf,
+    /// Brokers to ask for the cluster
+    #[arg(long, value_name = "HOST:PORT,..")]
+    pub brokers: String,
+    /// Topic to write to; it must exist, unless the broker creates topics by itself
+    #[arg(long)]
+    pub topic: String,
+    /// Partition to write to [default: by the record's key]
+    #[arg(long, value_name = "N")]
+    pub partition: Option<u16>,
+    /// How fast: 1 as recorded, N times as fast (0.5 is half), or max
+    #[arg(long, value_name = "1|N|max", default_value = "1")]
+    pub speed: Speed,
+    /// Start again at the end, until Ctrl-C
+    #[arg(long = "loop")]
+    pub repeat: bool,
+    /// binance-spot, binance-usdm, pinion-flat or pinion-execution [default: told from the first frames]
+    #[arg(long, value_name = "NAME", value_parser = encoding_named)]
+    pub encoding: Option<Encoding>,
+    /// How to write the summary
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// Publishes the capture; on Ctrl-C sends nothing more, waits for what is under way and sums up as usual.
+///
+/// # Errors
+/// [`CliError::Usage`] for a bad file, topic or partition, [`CliError::Unavailable`] for a broker that cannot be reached or did not take
+/// all records.
+pub fn run(args: PublishArgs) -> Result<(), CliError> {
+    let stop = stop_on_signal()?;
+    let summary = publish(&args, &stop)?;
+    let text = match args.format {
+        Format::Text => summary.to_string(),
+        Format::Json => serde_json::to_string(&summary)
+            .map_err(|error| CliError::Internal(format!("cannot write the summary: {error}")))?,
+    };
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+    if summary.acked < summary.sent {
+        let lost = summary.sent - summary.acked;
+        return Err(CliError::Unavailable(format!(
+            "{lost} of {} records were not acknowledged by {}; look at the broker's log and publish again",
+            summary.sent, args.brokers
+        )));
+    }
+    Ok(())
+}
+
+/// Sends until the end of the capture (of all passes), or until `stop` has a message.
+fn publish(args: &PublishArgs, stop: &Receiver<()>) -> Result<Summary, CliError> {
+    let encoding = match args.encoding {
+        Some(encoding) => encoding,
+        None => Capture::guess(&args.file)?,
+    };
+    let mut decoder =
+        Decoder::new(encoding, encoding.name(), &[]).map_err(|error| CliError::Internal(error.to_string()))?;
+    let to = Destination { brokers: &args.brokers, topic: &args.topic, partition: args.partition };
+    let sender = Sender::connect(to, stop)?;
+    let started_ns = mono_ns();
+    let mut summary = Summary::default();
+    let mut lateness = Lateness::new().map_err(CliError::Internal)?;
+    loop {
+        let before = summary.sent;
+        let whole = pass(args, &sender, &mut decoder, &mut summary, &mut lateness)?;
+        summary.passes += u64::from(whole);
+        // An empty capture must not be read for ever.
+        if !whole || !args.repeat || summary.sent == before {
+            break;
+        }
+    }
+    let delivered = sender.finish();
+    (summary.acked, summary.failed) = (delivered.acked, delivered.failed);
+    summary.late = lateness.report();
+    summary.seconds = Duration::from_nanos(mono_ns() - started_ns).as_secs_f64();
+    Ok(summary)
+}
+
+/// Sends the capture once; false when stopped before its end.
+fn pass(
+    args: &PublishArgs,
+    sender: &Sender<'_>,
+    decoder: &mut Decoder,
+    summary: &mut Summary,
+    lateness: &mut Lateness,
+) -> Result<bool, CliError> {
+    let mut capture = Capture::open(&args.file)?;
+    let mut progress = Progress::new(capture.progress());
+    let mut pace = Pace::new(args.speed, mono_ns());
+    while let Some(frame) = capture.next_frame()? {
+        progress.tick(|| format!("{} sent, {} late", summary.sent, lateness.count()));
+        let key = key_of(decoder, &frame);
+        summary.undecodable += u64::from(key.is_none());
+        let due_ns = pace.due_ns(frame.ts_recv);
+        if sender.stopped_before(due_ns.unwrap_or(0)) {
+            return Ok(false);
+        }
+        if let Some(due_ns) = due_ns {
+            lateness.record(mono_ns().saturating_sub(due_ns));
+        }
+        match sender.send(&frame, key.as_deref())? {
+            Sent::Queued { retries } => summary.queue_full += retries,
+            Sent::Stopped => return Ok(false),
+        }
+        summary.sent += 1;
+    }
+    Ok(true)
+}
+
+/// A frame's symbol, or its instrument's id in an encoding without symbols; `None` where it cannot be decoded. A message
+/// without an instrument (an answer to a subscription) has an empty key.
+pub(crate) fn key_of(decoder: &mut Decoder, frame: &Frame<'_>) -> Option<String> {
+    let mut events = Vec::new();
+    decoder.decode(&Record { value: frame.value, key: None, ts_recv: frame.ts_recv }, &mut events).ok()?;
+    let Some(event) = events.first() else { return Some(String::new()) };
+    let id = event.head.instrument_id;
+    Some(decoder.symbols().symbol_of(id).map_or_else(|| id.to_string(), str::to_owned))
+}
+
+/// A channel that has a message once SIGINT or SIGTERM has come. A second signal ends the process as usual.
+fn stop_on_signal() -> Result<Receiver<()>, CliError> {
+    let failed = |error: std::io::Error| CliError::Internal(format!("cannot listen for signals: {error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
+    let (sender, receiver) = channel();
+    let listen = move || {
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (Ok(mut interrupt), Ok(mut terminate)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            else {
+                return std::future::pending().await;
+            };
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            // Nobody listens any more when the work is done.
+            let _ = sender.send(());
+            interrupt.recv().await;
+            std::process::exit(130);
+        });
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(listen).map_err(failed)?;
+    Ok(receiver)
+}
+
+#[cfg(test)]
+#[path = "publish_tests.rs"]
+mod tests;
