@@ -1,1 +1,20 @@
-//! To come.
+//! What the integration tests stand on: a real Kafka broker, real captures, the real programs, and how to wait for things.
+//!
+//! A fixture that cannot do its work panics, and so fails the test that asked for it; one that lacks something the machine
+//! does not have ([`require`]) lets the test be skipped, loudly.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a fixture that fails is a test that fails")]
+
+pub mod captures;
+pub mod http;
+pub mod kafka;
+pub mod native;
+pub mod programs;
+pub mod require;
+pub mod rig;
+pub mod runtime;
+pub mod scratch;
+pub mod strategies;
+pub mod stream;
+pub mod wait;
+mod watchdog;

@@ -1,0 +1,16 @@
+//! Promises across modules, and those that are about a real broker.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here is a test that fails")]
+
+mod bad_input;
+mod control;
+mod counts;
+mod delivery;
+mod group;
+mod isolation;
+mod kafka_smoke;
+mod lanes;
+mod layers;
+mod links;
+mod market;
+mod memory;

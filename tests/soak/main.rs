@@ -1,0 +1,92 @@
+//! A module is swapped ten thousand times while events flow.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here is a test that fails")]
+
+use std::collections::HashSet;
+
+use pinion_runtime::event::Event;
+use pinion_runtime::instance::Notice;
+use pinion_runtime::sandbox::{Compiler, FaultKind, Sandbox, SandboxConfig};
+use pinion_runtime::worker::Command;
+use pinion_tests::captures::SPOT;
+use pinion_tests::rig::{Loaded, Rig, example, host_of, module, ready};
+use pinion_tests::stream;
+
+const SWAPS: usize = 10_000;
+/// Swaps that may wait for the worker: each holds an instance of the pool.
+const IN_FLIGHT: usize = 16;
+
+/// Resident memory of this process, bytes.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
+fn ids(stream: &[u8]) -> Vec<String> {
+    let lines = std::str::from_utf8(stream).unwrap().lines();
+    lines
+        .map(|line| {
+            let order: serde_json::Value = serde_json::from_str(line).unwrap();
+            order["client_order_id"].as_str().unwrap().to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn ten_thousand_swaps_lose_no_event_double_none_and_keep_memory_flat() {
+    let mut strategy = example("record-only", &SPOT);
+    strategy.spec.params.insert("every".to_owned(), "10".to_owned());
+    let Some(capture) = SPOT.path() else { return };
+    let mut records: Vec<Vec<Event>> = Vec::new();
+    stream::decoded(&capture, &strategy, |record| records.push(record.to_vec()));
+    let cache = std::env::temp_dir().join(format!("pinion-swaps-{}", std::process::id()));
+    let sandbox = Sandbox::new(SandboxConfig::new(cache, Compiler::Here)).unwrap();
+    let module = sandbox.load(&module("record-only")).unwrap();
+    let guest = || ready(module.instantiate(host_of(&strategy), &strategy.spec.budget).unwrap(), &strategy);
+    let start = || {
+        let mut rig = Rig::start(strategy.spec.inputs[0].resync, || {});
+        let loaded = rig.load(&strategy, guest());
+        (rig, loaded)
+    };
+
+    let (mut rig, _) = start();
+    records.iter().for_each(|record| rig.push(record));
+    rig.settle();
+    let unbroken = ids(&rig.finish());
+
+    let (mut rig, loaded) = start();
+    let Loaded { id, route, metrics } = loaded;
+    let every = records.len() / SWAPS;
+    let mut swaps = 0;
+    let mut resident_early = 0;
+    for (index, record) in records.iter().enumerate() {
+        rig.push(record);
+        if index % every == 0 && swaps < SWAPS {
+            rig.command(Command::Replace { id, ready: guest(), route: route.clone(), swap: true });
+            swaps += 1;
+            if swaps % IN_FLIGHT == 0 {
+                rig.settle();
+            }
+            // As the supervisor does: what a worker retires is dropped elsewhere.
+            while let Ok(notice) = rig.notices.try_recv() {
+                assert!(matches!(notice, Notice::Retired { .. } | Notice::Log { .. }));
+            }
+            if swaps == SWAPS / 10 {
+                resident_early = resident();
+            }
+        }
+    }
+    rig.settle();
+    let grown = resident().saturating_sub(resident_early);
+    for (kind, count) in FaultKind::ALL.iter().zip(&metrics.faults) {
+        assert_eq!(count.get(), 0, "{}", kind.label());
+    }
+    assert_eq!(metrics.swaps.get(), SWAPS as u64);
+    assert_eq!(metrics.missed.get(), 0);
+    let swapped = ids(&rig.finish());
+    println!("{swaps} swaps, {} orders, {} KiB more resident after the last 9,000", swapped.len(), grown >> 10);
+    assert!(unbroken.len() > 1_000);
+    assert_eq!(swapped.iter().collect::<HashSet<_>>().len(), swapped.len(), "an order was doubled");
+    assert_eq!(swapped, unbroken);
+    assert!(grown < 16 << 20, "memory grows with swaps");
+}

@@ -1,0 +1,41 @@
+//! HTTP as far as the admin port needs it: one request a connection, over a plain socket.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// A command may wait for a compilation.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Status code.
+    pub status: u16,
+    /// Body.
+    pub body: String,
+}
+
+/// Sends a request and reads its answer.
+///
+/// # Errors
+/// What the socket says; an answer that is not HTTP.
+pub fn request(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect(to)?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    let mut head =
+        format!("{method} {path} HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(body)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer);
+    let not_http = || io::Error::new(io::ErrorKind::InvalidData, format!("not HTTP: {answer:.200}"));
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(not_http)?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(not_http)?;
+    Ok(Answer { status, body: body.to_owned() })
+}
