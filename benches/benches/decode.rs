@@ -1,0 +1,64 @@
+//! What it costs to decode one record of each kind, per record and (depth) per level.
+//!
+//! Goal: a Binance bookTicker frame in at most 300 ns.
+#![allow(missing_docs, reason = "criterion_group makes a public function")]
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use pinion_runtime::decode::{Decoder, Record, flat};
+use pinion_runtime::event::{Body, Head, Quote};
+use pinion_spec::strategy::Encoding;
+
+const SPOT_QUOTE: &str = r#"{"stream":"btcusdt@bookTicker","data":{"u":50012345678,"s":"BTCUSDT","b":"61234.56000000","B":"1.23456000","a":"61234.57000000","A":"0.98765000"}}"#;
+const USDM_QUOTE: &str = r#"{"stream":"btcusdt@bookTicker","data":{"e":"bookTicker","u":5012345678901,"s":"BTCUSDT","b":"61234.50","B":"1.234","a":"61234.60","A":"9.876","T":1700000000123,"E":1700000000125}}"#;
+const SPOT_TRADE: &str = r#"{"stream":"btcusdt@trade","data":{"e":"trade","E":1700000000125,"s":"BTCUSDT","t":3712345678,"p":"61234.56000000","q":"0.01234000","T":1700000000123,"m":true,"M":true}}"#;
+const USDM_TRADE: &str = r#"{"stream":"btcusdt@trade","data":{"e":"trade","E":1700000000125,"T":1700000000123,"s":"BTCUSDT","t":5212345678,"p":"61234.50","q":"0.012","X":"MARKET","m":false}}"#;
+
+/// A futures depth update of `levels` levels, half of them bids.
+fn depth(levels: usize) -> String {
+    let side = |best: usize| {
+        let level = |n: usize| format!(r#"["{}.{}0","{}.{:03}"]"#, best + n, n % 10, n % 7, n % 1_000);
+        (0..levels / 2).map(level).collect::<Vec<_>>().join(",")
+    };
+    format!(
+        r#"{{"stream":"btcusdt@depth@0ms","data":{{"e":"depthUpdate","E":1700000000125,"T":1700000000123,"s":"BTCUSDT","U":5012345678001,"u":5012345678901,"pu":5012345677999,"b":[{}],"a":[{}]}}}}"#,
+        side(60_734),
+        side(61_234)
+    )
+}
+
+fn flat_quote() -> Vec<u8> {
+    let quote = Quote { bid_price: 1, bid_size: 2, ask_price: 3, ask_size: 4, bid_count: 0, ask_count: 0 };
+    let mut out = Vec::new();
+    assert!(flat::encode(&Head::default(), &Body::Quote(quote), &mut out));
+    out
+}
+
+fn decode(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("decode");
+    let mut case = |name: &str, encoding: Encoding, elements: u64, value: &[u8]| {
+        let Ok(mut decoder) = Decoder::new(encoding, encoding.name(), &[]) else { return };
+        let mut events = Vec::new();
+        group.throughput(Throughput::Elements(elements));
+        group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+            bencher.iter(|| {
+                events.clear();
+                let record = Record { value: black_box(value), key: None, ts_recv: 1_700_000_000_000_000_000 };
+                assert!(decoder.decode(&record, &mut events).is_ok());
+                black_box(events.len())
+            });
+        });
+    };
+    case("bookTicker spot", Encoding::BinanceSpot, 1, SPOT_QUOTE.as_bytes());
+    case("bookTicker usdm", Encoding::BinanceUsdm, 1, USDM_QUOTE.as_bytes());
+    case("trade spot", Encoding::BinanceSpot, 1, SPOT_TRADE.as_bytes());
+    case("trade usdm", Encoding::BinanceUsdm, 1, USDM_TRADE.as_bytes());
+    case("depth 20 levels", Encoding::BinanceUsdm, 20, depth(20).as_bytes());
+    case("depth 1000 levels", Encoding::BinanceUsdm, 1_000, depth(1_000).as_bytes());
+    case("flat quote", Encoding::PinionFlat, 1, &flat_quote());
+    group.finish();
+}
+
+criterion_group!(benches, decode);
+criterion_main!(benches);
