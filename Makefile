@@ -1,0 +1,59 @@
+# Recipes for people and for .ci/run; `make help` lists them.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# What is slow to make lies outside the clone, so that the next clone is quick.
+export PINION_CACHE ?= $(HOME)/.cache/pinion
+export CARGO_TARGET_DIR ?= $(PINION_CACHE)/target
+
+PINION := $(CARGO_TARGET_DIR)/debug/pinion
+RELEASE := $(CARGO_TARGET_DIR)/release
+DEMO_FLAGS := $(if $(SECONDS),--seconds '$(SECONDS)') $(if $(RATE),--rate '$(RATE)') $(if $(DATA),--data '$(DATA)') \
+	$(if $(BROKERS),--brokers '$(BROKERS)') $(if $(FORMAT),--format '$(FORMAT)')
+
+.PHONY: help demo build strategies test test-quick bench fmt lint kafka setup setup-tests
+
+help: ## list the recipes
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+# Everything but the program's own output goes to the standard error.
+demo: setup ## market data, two strategies in the sandbox, orders: SECONDS= RATE= DATA=FILE BROKERS=HOST:PORT FORMAT=json
+	@[ -x $(PINION) ] || echo 'The first build takes about 10 minutes on 2 cores; from then on the demo starts at once.' >&2
+	@$(MAKE) --no-print-directory strategies >&2
+	@exec $(PINION) demo $(DEMO_FLAGS)
+
+build: setup ## build the programs
+	cargo build --workspace --bins
+
+strategies: setup ## build the example strategies to WebAssembly, beside their sources
+	cargo build --workspace --bins
+	@$(PINION) build strategies-examples/*/
+
+test: setup-tests strategies ## every test, those on a real Kafka included
+	@skipped=$$(mktemp); PINION_SKIPPED=$$skipped cargo test --workspace; status=$$?; sort -u $$skipped; rm $$skipped; exit $$status
+
+test-quick: setup strategies ## every test but those on a real Kafka
+	PINION_KAFKA=off cargo test --workspace
+
+bench: setup-tests strategies ## the benches and the end-to-end run on a real Kafka, as a table; builds a release first
+	cargo bench --workspace --benches
+	cargo build --workspace --bins --release
+	PINION_KAFKA_JVM='-Xms512m -Xmx512m -XX:+UseParallelGC' $(RELEASE)/e2e --json $(CARGO_TARGET_DIR)/e2e.json
+	@$(RELEASE)/table $(CARGO_TARGET_DIR)/criterion $(CARGO_TARGET_DIR)/e2e.json
+
+fmt: ## format the sources
+	cargo fmt --all
+
+lint: setup ## what .ci/run refuses: unformatted sources, warnings
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+kafka: ## fetch the Kafka broker of the tests (they do it themselves)
+	@tests/kafka/fetch.sh
+
+setup: ## check what a build needs, and install it where that is allowed
+	@./setup.sh build
+
+setup-tests:
+	@./setup.sh tests
