@@ -13,7 +13,7 @@ use pinion_tests::runtime::{Runtime, START, is_clean};
 use pinion_tests::scratch::Scratch;
 use pinion_tests::strategies;
 
-use crate::market::{WHOLE, by_id, orders, read_to_end, record_only, run_whole, topic_of, values};
+use crate::market::{Feeder, WHOLE, by_id, orders, read_to_end, record_only, run_whole, topic_of, values};
 
 /// A capture on its way into a topic of its own, and the strategy that reads it meanwhile.
 struct Stream {
@@ -97,6 +97,46 @@ fn a_runtime_killed_in_mid_stream_loses_no_order_and_repeats_only_identical_ones
     let unbroken = stream.unbroken(broker);
     let repeats = ids_are_those_of(&unbroken, &orders(broker, &stream.strategy));
     println!("{KILLS} kills: {} orders, {repeats} repeated, each byte by byte", unbroken.len());
+}
+
+#[test]
+fn no_offset_is_committed_past_an_order_that_kafka_has_not_taken_and_its_strategy_is_halted() {
+    let Some(mut feeder) = Feeder::new() else { return };
+    let broker = feeder.broker;
+    let strategy = record_only(broker, &feeder.market);
+    // Reads the same and sends nothing: its commits tell that the process has had time for some.
+    let other = strategies::example_on(broker, "identity", &feeder.market);
+    let scratch = Scratch::new();
+    let files = [strategies::write(&scratch, &strategy), strategies::write(&scratch, &other)];
+    let mut runtime = Runtime::start_ready(&[&files[0], &files[1]], &broker.address(), &[]);
+    feeder.feed(&mut runtime, &strategy, 5_000);
+    let acknowledged = orders(broker, &strategy);
+
+    broker.limit_records(&strategy.spec.outputs.orders.topic, 1);
+    feeder.feed(&mut runtime, &other, 5_000);
+    let group = strategy.group();
+    runtime.until("all to be read", WHOLE, |runtime| {
+        (runtime.count(&metrics::RECORDS, &[("feed", &group)]) == 10_000).then_some(())
+    });
+    feeder.feed(&mut runtime, &other, 1);
+    let committed = u64::try_from(broker.committed(&group, &feeder.market)[&0]).unwrap();
+    let halted = [("strategy", "record-only"), ("state", "HALTED")];
+    runtime.until("the halt", START, |runtime| (runtime.count(&metrics::STRATEGY_STATE, &halted) == 1).then_some(()));
+    let ready = runtime.ready().expect("an answer");
+    assert!(ready.status == 503 && ready.body.contains("refused a record"), "{ready:?}");
+    runtime.kill9();
+    assert_eq!(orders(broker, &strategy).len(), acknowledged.len(), "the topic has taken an order that it refuses");
+    broker.limit_records(&strategy.spec.outputs.orders.topic, 1 << 20);
+
+    let mut runtime = Runtime::start(&[&files[0]], &broker.address(), &[]);
+    read_to_end(&mut runtime, broker, &strategy);
+    assert!(is_clean(runtime.sigterm_and_wait()));
+    let again = record_only(broker, &feeder.market);
+    run_whole(broker, &[&again]);
+    let unbroken = orders(broker, &again);
+    let first_open = input_offset(&unbroken[acknowledged.len()]);
+    assert!(committed <= first_open, "{committed} committed, the order of {first_open} was open");
+    ids_are_those_of(&unbroken, &orders(broker, &strategy));
 }
 
 #[test]

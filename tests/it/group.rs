@@ -109,6 +109,8 @@ fn two_runtimes_with_partitions_of_their_own_share_a_topic_without_a_repeat() {
         .collect();
     produce(broker, &market, &frames);
     await_end(&mut runtimes[0], broker, &strategy, frames.len());
+    let read: u64 = runtimes.iter().map(|runtime| runtime.count(&metrics::RECORDS, &[])).sum();
+    assert_eq!(usize::try_from(read), Ok(frames.len()), "each record is read by one of them");
     for runtime in runtimes {
         assert!(is_clean(runtime.sigterm_and_wait()));
     }

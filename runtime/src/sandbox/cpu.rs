@@ -76,40 +76,56 @@ impl Allowance {
 pub(super) struct Meter {
     /// Counts with the epoch.
     tick: Arc<AtomicU64>,
+    /// The tick at which the deadline was set.
+    seen: u64,
     running: Allowance,
 }
 
 impl Meter {
     pub(super) const fn new(tick: Arc<AtomicU64>) -> Self {
-        Self { tick, running: Allowance::COLD }
+        Self { tick, seen: u64::MAX, running: Allowance::COLD }
     }
 
+    /// Whether the call that begins still has the deadline and the reading of an earlier one: the epoch has not moved since.
+    #[inline]
+    fn continues(&self, allowance: Allowance) -> bool {
+        // Only whether it changed matters, so no ordering does.
+        self.seen == self.tick.load(Ordering::Relaxed) && self.running.cpu_ns == allowance.cpu_ns
+    }
+
+    #[cold]
     fn begin(&mut self, allowance: Allowance) {
         self.running = allowance;
-        // Only whether it changed matters, so no ordering does.
-        let tick = self.tick.load(Ordering::Relaxed);
-        if READING.get().tick != tick {
-            READING.set(Reading { tick, cpu_ns: thread_cpu_ns(), mono_ns: mono_ns() });
+        self.seen = self.tick.load(Ordering::Relaxed);
+        // Another instance's call may have read this thread's clock at this tick.
+        if READING.get().tick != self.seen {
+            READING.set(Reading { tick: self.seen, cpu_ns: thread_cpu_ns(), mono_ns: mono_ns() });
         }
     }
 
-    fn deadline(&self, began_ns: u64) -> UpdateDeadline {
+    fn deadline(&mut self, began_ns: u64) -> UpdateDeadline {
+        // What this call is given now, the next one does not have.
+        self.seen = u64::MAX;
         self.running.verdict(READING.get().surely_used(began_ns, thread_cpu_ns()))
     }
 }
 
 /// Lets the deadlines of a store's calls look at the CPU time.
 pub(super) fn meter(store: &mut Store<State>) {
-    store.epoch_deadline_callback(|context| Ok(context.data().meter.deadline(context.data().host.began_ns)));
+    store.epoch_deadline_callback(|mut context| {
+        let State { host, meter, .. } = context.data_mut();
+        Ok(meter.deadline(host.began_ns))
+    });
 }
 
 /// Begins a call.
 #[inline]
 pub(super) fn begin(store: &mut Store<State>, allowance: Allowance) {
-    store.set_epoch_deadline(allowance.ticks);
-    let state = store.data_mut();
-    state.meter.begin(allowance);
-    state.host.begin();
+    if !store.data().meter.continues(allowance) {
+        store.set_epoch_deadline(allowance.ticks);
+        store.data_mut().meter.begin(allowance);
+    }
+    store.data_mut().host.begin();
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pinion_runtime::clock::mono_ns;
 use pinion_runtime::decode::TS_RECV_HEADER;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -65,6 +65,23 @@ impl Broker {
         let bytes = record_bytes_max.to_string();
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
         self.create(new.set("max.message.bytes", &bytes));
+    }
+
+    /// Limits the records of a topic, from now on; at 1 byte it refuses every one.
+    ///
+    /// # Panics
+    /// If the broker refuses or does not answer.
+    pub fn limit_records(&self, topic: &str, record_bytes_max: usize) {
+        let bytes = record_bytes_max.to_string();
+        let change = AlterConfig::new(ResourceSpecifier::Topic(topic)).set("max.message.bytes", &bytes);
+        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("make an admin client");
+        let options = AdminOptions::new().request_timeout(Some(REQUEST));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("make a tokio runtime");
+        let results =
+            runtime.block_on(admin.alter_configs([&change], &options)).expect("ask for another configuration");
+        for result in results {
+            result.unwrap_or_else(|(resource, code)| panic!("configure {resource:?}: {code}"));
+        }
     }
 
     fn create(&self, new: NewTopic<'_>) {

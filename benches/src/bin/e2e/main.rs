@@ -13,7 +13,6 @@ mod result;
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use clap::Parser;
-use hdrhistogram::Histogram;
 use pinion_tests::kafka::Broker;
 
 use crate::collect::Collector;
@@ -102,7 +101,7 @@ fn bench(args: &Args) -> Result<(), String> {
     }
     let mut pairs = Vec::new();
     let mut dropped = 0;
-    let mut totals = [0, 1].map(|_| Histogram::<u64>::new(3).map_err(|error| error.to_string()));
+    let mut totals = SYSTEMS.map(|_| load::histogram());
     for pair in 0..args.pairs {
         // A B, then B A: drift inside a pair cancels over two of them.
         let order = if pair % 2 == 0 { [0, 1] } else { [1, 0] };
@@ -118,7 +117,7 @@ fn bench(args: &Args) -> Result<(), String> {
             continue;
         }
         for (total, block) in totals.iter_mut().zip([&pinion, &echo]) {
-            total.as_mut().map_err(|error| error.clone())?.add(&block.latency).map_err(|error| error.to_string())?;
+            total.add(&block.latency).map_err(|error| error.to_string())?;
         }
         pairs.push(Pair {
             pinion_p50: pinion.latency.value_at_quantile(0.5),
@@ -126,7 +125,7 @@ fn bench(args: &Args) -> Result<(), String> {
         });
     }
     let [pinion, echo] = totals;
-    let summary = Summary::new(args.rate, &pairs, dropped, &pinion?, &echo?);
+    let summary = Summary::new(args.rate, &pairs, dropped, &pinion, &echo);
     println!("{summary}");
     if let Some(path) = &args.json {
         std::fs::write(path, summary.json()).map_err(|error| format!("{}: {error}", path.display()))?;
