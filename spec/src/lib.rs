@@ -1,6 +1,7 @@
 //! The words that the runtime, the CLI and the operator share: the `Strategy` resource and how it is read and
 //! checked, the numbers that name instruments and orders, and the names of metrics.
 
+pub mod assignment;
 mod decimal;
 pub mod ids;
 pub mod metrics;

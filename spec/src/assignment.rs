@@ -1,0 +1,128 @@
+//! The assignment document: what one pod runs, on which of its workers, and for how long it may act on it.
+//!
+//! The operator writes one for each pod into a ConfigMap and puts the same to the pod's admin port. Pods take the highest
+//! [`Version`] that they have seen; a lower one is refused and counted.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::strategy::{Strategy, TradingState};
+
+/// Workers of one pod: the feeds keep who reads a partition as bits.
+pub const WORKERS_MAX: u16 = 64;
+
+/// Orders documents. Compared by epoch, then by revision.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Version {
+    /// The term of the operator that wrote it: grows with every change of leader, so a deposed leader's documents lose.
+    pub epoch: u64,
+    /// Counts that leader's changes to this pod's document.
+    pub revision: u64,
+}
+
+/// What one pod runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Assignment {
+    /// Which document is the newer.
+    pub version: Version,
+    /// The pod that it is for; a pod refuses another's.
+    pub pod: String,
+    /// How long the pod may act on it after it has last been put to the admin port, seconds. Then it stops itself: its shards may be
+    /// another's. Counted on a clock that runs on while the machine sleeps.
+    #[schemars(range(min = 5, max = 3_600))]
+    pub lease_seconds: u32,
+    /// The strictest state that any strategy here may be in: a suspended tenant's is HALTED.
+    #[serde(default)]
+    pub trading_state: TradingState,
+    /// What runs.
+    #[serde(default)]
+    #[schemars(length(max = 1_000))]
+    pub strategies: Vec<AssignedStrategy>,
+}
+
+/// One strategy's part of a pod.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AssignedStrategy {
+    /// The resource, with the tenant's risk ceilings already applied.
+    pub strategy: Strategy,
+    /// SHA-256 of the module that it runs, 64 hex digits. The pod fetches it from `spec.module`, or is given it at
+    /// `/control/modules/<digest>`, and runs nothing else.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    pub module: String,
+    /// The shards that this pod runs, each once.
+    #[schemars(length(max = 1_024))]
+    pub shards: Vec<AssignedShard>,
+}
+
+/// One shard and its core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AssignedShard {
+    /// Partition i of every shared-out input.
+    pub shard: u16,
+    /// The worker of the pod that runs it, from 0.
+    pub worker: u16,
+}
+
+/// What a pod says of itself: the answer to `GET /control/assignment`, and to a `PUT` that was taken.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodReport {
+    /// The document that it holds.
+    pub version: Version,
+    /// Whether all of the document runs: nothing is being fetched, compiled, drained or started any more.
+    pub settled: bool,
+    /// Digests of modules that it needs and cannot fetch itself.
+    pub missing_modules: Vec<String>,
+    /// Cores of its workers, `None` where a worker is not on a core of its own.
+    pub cores: Vec<Option<u32>>,
+    /// What runs.
+    pub strategies: Vec<StrategyReport>,
+}
+
+/// What a pod says of one strategy.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StrategyReport {
+    /// The tenant's namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of the module that runs.
+    pub module: String,
+    /// Shards that run here.
+    pub shards: Vec<u16>,
+    /// How many shards the strategy has: the partitions of its widest shared-out input. 0 while the topics are not known.
+    pub shards_total: u16,
+    /// Faults since this module was put in place.
+    pub faults: u64,
+    /// Whether an instance is in quarantine.
+    pub quarantined: bool,
+    /// What it may do now.
+    pub trading_state: TradingState,
+    /// Why it does not run as assigned, for a person: a topic that is missing, a module that is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_leaders_first_document_is_newer_than_an_old_leaders_last() {
+        let old = Version { epoch: 3, revision: 900 };
+        assert!(Version { epoch: 4, revision: 0 } > old);
+        assert!(Version { epoch: 3, revision: 901 } > old);
+    }
+
+    #[test]
+    fn a_document_with_a_field_that_it_does_not_have_is_refused() {
+        let text = r#"{"version":{"epoch":1,"revision":2},"pod":"p-0","leaseSeconds":30,"leaseSecond":3}"#;
+        let error = serde_json::from_str::<Assignment>(text).unwrap_err();
+        assert!(error.to_string().contains("leaseSecond"), "{error}");
+    }
+}
