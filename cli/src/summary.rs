@@ -167,7 +167,7 @@ mod tests {
         feed.records.add(3);
         metrics.add_feed(Arc::new(feed));
         for _ in 0..2 {
-            let instance = StrategyMetrics::new("default", "ema-cross", recorder().1, recorder().1);
+            let instance = StrategyMetrics::new("default", "ema-cross", Some(0), recorder().1, recorder().1);
             instance.orders[0].add(2);
             instance.orders[2].add(1);
             instance.denials[DenyReason::PriceCollar.index()].add(1);

@@ -91,8 +91,33 @@ pub struct FeedParts {
     pub decode: Recorder,
     /// Whether there is more to read.
     pub quiet: Quiet,
+    /// What the group's protocol does.
+    pub rebalances: Sender<Rebalanced>,
     /// Set to end the feed.
     pub stop: Arc<AtomicBool>,
+}
+
+/// The group's protocol gave partitions to this feed or took them from it. Their instances live only in between: while another
+/// member reads a partition, what its instance here knows grows old.
+#[derive(Debug)]
+pub struct Rebalanced {
+    /// Which feed.
+    pub feed: FeedId,
+    /// What happened.
+    pub change: Change,
+    /// (topic, partition).
+    pub partitions: Vec<(u16, u16)>,
+    /// Answered when the instances have come to life, or have ended. The feed reads nothing before.
+    pub done: Sender<()>,
+}
+
+/// See [`Rebalanced`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// The partitions are about to be read.
+    Taken,
+    /// All that was read of them is done, as far as it could be, and committed.
+    GivenUp,
 }
 
 /// The consumer's callbacks: they run inside `poll`, on the ingest thread.
@@ -101,8 +126,17 @@ pub struct FeedContext {
     group: String,
     topics: Vec<String>,
     metrics: Arc<FeedMetrics>,
-    /// Set once the number of partitions is known, before anything is assigned.
-    offsets: OnceLock<Arc<Offsets>>,
+    /// Set before anything is assigned.
+    begun: OnceLock<Begun>,
+}
+
+/// What the callbacks need of a feed that has begun.
+struct Begun {
+    id: FeedId,
+    offsets: Arc<Offsets>,
+    rebalances: Sender<Rebalanced>,
+    /// Set when partitions came: they come unpaused.
+    taken: AtomicBool,
 }
 
 impl ClientContext for FeedContext {
@@ -130,20 +164,19 @@ const REVOKE_WAIT_NS: u64 = 5_000_000_000;
 
 impl ConsumerContext for FeedContext {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        let (Rebalance::Revoke(partitions), Some(offsets)) = (rebalance, self.offsets.get()) else { return };
-        // What was read is finished and committed before another member takes over.
-        let mine: Vec<(u16, u16)> =
-            partitions.elements().iter().filter_map(|e| self.place(e.topic(), e.partition())).collect();
-        let until = mono_ns() + REVOKE_WAIT_NS;
-        let behind = |(topic, partition): &(u16, u16)| !offsets.is_covered(*topic, *partition);
-        while mine.iter().any(behind) && mono_ns() < until {
-            std::thread::park_timeout(Duration::from_millis(1));
-        }
-        if let Err(error) = commit(consumer, CommitMode::Sync) {
-            tracing::warn!(group = self.group, %error, "cannot commit before giving partitions up; their records will be read again");
-        }
-        for (topic, partition) in mine {
-            offsets.end(topic, partition);
+        let Some(begun) = self.begun.get() else { return };
+        match rebalance {
+            // Not before its instances live: a record without one would pass for read.
+            Rebalance::Assign(partitions) => {
+                self.tell(begun, Change::Taken, self.places(partitions));
+                begun.taken.store(true, Ordering::Relaxed);
+            }
+            Rebalance::Revoke(partitions) => {
+                let partitions = self.places(partitions);
+                self.finish(consumer, begun, &partitions);
+                self.tell(begun, Change::GivenUp, partitions);
+            }
+            Rebalance::Error(_) => {}
         }
     }
 }
@@ -158,6 +191,40 @@ impl FeedContext {
             (false, true) => tracing::info!(group = self.group, "a broker answers"),
             _ => {}
         }
+    }
+
+    /// Ends the account of partitions: what was read is done and committed before another member takes over. What cannot be in
+    /// time is the next member's to read again.
+    fn finish(&self, consumer: &BaseConsumer<Self>, begun: &Begun, partitions: &[(u16, u16)]) {
+        let until = mono_ns() + REVOKE_WAIT_NS;
+        let behind = |(topic, partition): &(u16, u16)| !begun.offsets.is_covered(*topic, *partition);
+        while partitions.iter().any(behind) && mono_ns() < until {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        if let Err(error) = commit(consumer, CommitMode::Sync) {
+            tracing::warn!(group = self.group, %error, "cannot commit before giving partitions up; their records will be read again");
+        }
+        for (topic, partition) in partitions {
+            begun.offsets.end(*topic, *partition);
+        }
+    }
+
+    /// Tells the control plane, and waits for it. However long it takes: the group gives this member up in the end, and nothing is
+    /// lost.
+    fn tell(&self, begun: &Begun, change: Change, partitions: Vec<(u16, u16)>) {
+        if partitions.is_empty() {
+            return;
+        }
+        tracing::info!(group = self.group, ?change, ?partitions, "partitions shared out anew");
+        let (done, answer) = crossbeam_channel::bounded(1);
+        if begun.rebalances.send(Rebalanced { feed: begun.id, change, partitions, done }).is_ok() {
+            // Fails only when the control plane is gone; then the feed has been told to stop.
+            let _ = answer.recv();
+        }
+    }
+
+    fn places(&self, partitions: &TopicPartitionList) -> Vec<(u16, u16)> {
+        partitions.elements().iter().filter_map(|e| self.place(e.topic(), e.partition())).collect()
     }
 
     fn place(&self, topic: &str, partition: i32) -> Option<(u16, u16)> {
@@ -187,10 +254,10 @@ pub fn commit_all(consumer: &FeedConsumer) -> KafkaResult<()> {
 
 fn commit(consumer: &FeedConsumer, mode: CommitMode) -> KafkaResult<()> {
     let context = consumer.context();
-    let Some(offsets) = context.offsets.get() else { return Ok(()) };
+    let Some(begun) = context.begun.get() else { return Ok(()) };
     let mut list = TopicPartitionList::new();
     let all = matches!(mode, CommitMode::Sync);
-    for (topic, partition, next) in offsets.to_commit(all) {
+    for (topic, partition, next) in begun.offsets.to_commit(all) {
         if let (Some(name), Ok(next)) = (context.topics.get(usize::from(topic)), i64::try_from(next)) {
             list.add_partition_offset(name, i32::from(partition), Offset::Offset(next))?;
         }
@@ -292,7 +359,7 @@ pub fn open(
         group: group.to_owned(),
         topics: inputs.iter().map(|input| input.topic.clone()).collect(),
         metrics: Arc::clone(metrics),
-        offsets: OnceLock::new(),
+        begun: OnceLock::new(),
     };
     let consumer: FeedConsumer = config.create_with_context(context).map_err(failed)?;
     let mut counts = Vec::with_capacity(inputs.len());
@@ -317,8 +384,14 @@ impl Ingest {
     /// On the thread that will run it.
     #[must_use]
     pub fn new(parts: FeedParts) -> Self {
-        // A second feed on one consumer would be a mistake of ours; the first offsets stay.
-        let _ = parts.consumer.context().offsets.set(Arc::clone(&parts.offsets));
+        let begun = Begun {
+            id: parts.id,
+            offsets: Arc::clone(&parts.offsets),
+            rebalances: parts.rebalances,
+            taken: AtomicBool::new(false),
+        };
+        // A second feed on one consumer would be a mistake of ours; the first stays.
+        let _ = parts.consumer.context().begun.set(begun);
         Self {
             id: parts.id,
             consumer: parts.consumer,
@@ -364,6 +437,8 @@ impl Ingest {
             };
             match consumer.poll(wait) {
                 None => {}
+                // A poll may have waited for the control plane to share partitions out, and that may have ended meanwhile.
+                Some(Ok(_)) if self.stopped() => break,
                 Some(Ok(message)) => self.take(&message),
                 Some(Err(KafkaError::PartitionEOF(_))) => self.quiet.set(true),
                 Some(Err(error)) => {
@@ -389,6 +464,11 @@ impl Ingest {
             return Pressure::None;
         }
         let now = mono_ns();
+        let begun = consumer.context().begun.get();
+        if begun.is_some_and(|begun| begun.taken.swap(false, Ordering::Relaxed)) {
+            // Those of a worker that is behind are paused below with the rest.
+            self.lanes.iter_mut().for_each(|lane| lane.paused = false);
+        }
         let mut pressure = Pressure::Paused;
         for index in 0..self.lanes.len() {
             let lane = &self.lanes[index];

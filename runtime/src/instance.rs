@@ -37,7 +37,7 @@ pub enum Notice {
         /// The guest, to be dropped off the worker.
         guest: Box<dyn Guest>,
     },
-    /// A guest was replaced or removed; to be dropped off the worker.
+    /// A guest was replaced; to be dropped off the worker.
     Retired {
         /// Which instance it was.
         id: InstanceId,
@@ -45,6 +45,15 @@ pub enum Notice {
         guest: Option<Box<dyn Guest>>,
         /// Another module took its place: what the old one did wrong is forgiven.
         swapped: bool,
+    },
+    /// An instance was taken out; its guest to be dropped off the worker.
+    Removed {
+        /// Which.
+        id: InstanceId,
+        /// The guest.
+        guest: Option<Box<dyn Guest>>,
+        /// What it counted; it counts no more.
+        metrics: Arc<StrategyMetrics>,
     },
     /// Log lines of a guest.
     Log {
@@ -180,6 +189,11 @@ impl Instance {
         self.parts.id
     }
 
+    /// Its input partitions: (topic, partition).
+    pub fn inputs(&self) -> impl Iterator<Item = (u16, u16)> + '_ {
+        self.parts.sources.iter().map(|source| (source.topic, source.partition))
+    }
+
     /// Where its orders go, with its tenant's and strategy's names.
     #[must_use]
     pub fn route(&self) -> &OrderRoute {
@@ -204,7 +218,8 @@ impl Instance {
         self.call(&Call::Stop, turn);
         self.cancel_all(turn);
         let guest = self.take_guest();
-        let _ = turn.notices.send(Notice::Retired { id: self.parts.id, guest, swapped: false });
+        let metrics = Arc::clone(&self.parts.metrics);
+        let _ = turn.notices.send(Notice::Removed { id: self.parts.id, guest, metrics });
     }
 
     /// Puts another guest in the place of this one, or of the one that faulted. Orders, positions, timers and the clock stay.
@@ -230,11 +245,7 @@ impl Instance {
     /// Changes what it may do, tells it, and when HALTED cancels what works.
     pub fn set_trading_state(&mut self, state: TradingState, turn: &mut Turn<'_>) {
         self.parts.trading_state = state;
-        self.parts.metrics.trading_state.set(match state {
-            TradingState::Active => 0,
-            TradingState::Reducing => 1,
-            TradingState::Halted => 2,
-        });
+        self.parts.metrics.show_trading_state(state);
         if state == TradingState::Halted {
             self.cancel_all(turn);
         }

@@ -183,6 +183,14 @@ pub struct Shard {
     pub sources: Vec<Source>,
 }
 
+impl Shard {
+    /// Whether it reads any of these (topic, partition).
+    #[must_use]
+    pub fn reads_any(&self, partitions: &[(u16, u16)]) -> bool {
+        self.sources.iter().any(|source| partitions.contains(&(source.topic, source.partition)))
+    }
+}
+
 /// The shards of a strategy, given how many partitions each of the feed's topics has.
 ///
 /// # Errors

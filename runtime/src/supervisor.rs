@@ -11,10 +11,13 @@ use pinion_spec::strategy::TradingState;
 use crate::app::{App, Inbound};
 use crate::clock::mono_ns;
 use crate::egress::Undeliverable;
-use crate::ingest;
+use crate::ingest::{self, Rebalanced};
 use crate::instance::{InstanceId, Notice};
 use crate::limits::{COMMIT_INTERVAL_NS, FAULT_BACKOFF_NS, QUARANTINE_FAULTS, QUARANTINE_WINDOW_NS};
 use crate::sandbox::log::LogLevel;
+
+/// How long after a failure instances for new partitions are made again.
+const REBALANCE_RETRY_NS: u64 = 1_000_000_000;
 
 /// What follows a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub struct Supervisor {
     stop: Arc<AtomicBool>,
     faults: HashMap<InstanceId, Vec<u64>>,
     due: Vec<(u64, InstanceId)>,
+    /// A rebalance whose instances could not be made, and when to try again. Its feed waits meanwhile.
+    stuck: Vec<(u64, Rebalanced)>,
     commit_due: u64,
 }
 
@@ -56,7 +61,7 @@ impl Supervisor {
     /// For an app and what its flow says.
     #[must_use]
     pub fn new(app: SharedApp, inbound: Inbound, stop: Arc<AtomicBool>) -> Self {
-        Self { app, inbound, stop, faults: HashMap::new(), due: Vec::new(), commit_due: 0 }
+        Self { app, inbound, stop, faults: HashMap::new(), due: Vec::new(), stuck: Vec::new(), commit_due: 0 }
     }
 
     /// Runs until it is stopped.
@@ -72,6 +77,10 @@ impl Supervisor {
                 },
                 recv(self.inbound.failures) -> failure => match failure {
                     Ok(failure) => self.undeliverable(&failure),
+                    Err(_) => return,
+                },
+                recv(self.inbound.rebalances) -> rebalanced => match rebalanced {
+                    Ok(rebalanced) => self.rebalance(rebalanced),
                     Err(_) => return,
                 },
                 default(wait) => {}
@@ -93,6 +102,14 @@ impl Supervisor {
                 if swapped {
                     self.faults.remove(&id);
                     self.due.retain(|(_, due)| *due != id);
+                }
+            }
+            Notice::Removed { id, guest, metrics } => {
+                drop(guest);
+                self.faults.remove(&id);
+                self.due.retain(|(_, due)| *due != id);
+                if let Some(app) = lock(&self.app).as_mut() {
+                    app.forget(&metrics);
                 }
             }
             Notice::Log { id, lines } => {
@@ -138,20 +155,40 @@ impl Supervisor {
 
     /// Kafka refused an order for good: its strategy stops, because it believes in an order that does not exist.
     fn undeliverable(&self, failure: &Undeliverable) {
-        tracing::error!(
-            topic = failure.topic,
-            error = failure.error,
-            "Kafka refuses a record for good; its offset is not committed"
-        );
+        let Undeliverable { strategy_index, topic, error } = failure;
         let mut app = lock(&self.app);
         let Some(app) = app.as_mut() else { return };
-        let Some(scope) = failure.strategy_index.and_then(|index| app.scope_of(index)) else { return };
+        let scope = strategy_index.and_then(|index| app.scope_of(index));
+        if scope.as_ref().is_some_and(|scope| app.is_halted(scope)) {
+            // One of the orders that were under way when the first was refused.
+            tracing::debug!(topic, error, "Kafka refuses a record for good");
+            return;
+        }
+        tracing::error!(topic, error, "Kafka refuses a record for good; its offset is not committed");
+        let Some(scope) = scope else { return };
         if let Err(error) = app.set_trading_state(&scope, TradingState::Halted) {
             tracing::error!(%error, "cannot halt the strategy");
         }
     }
 
+    /// Fails closed: as long as an instance cannot be made, its feed reads nothing.
+    fn rebalance(&mut self, rebalanced: Rebalanced) {
+        let Rebalanced { feed, change, partitions, done } = &rebalanced;
+        let outcome = lock(&self.app).as_mut().map_or(Ok(()), |app| app.rebalance(*feed, *change, partitions));
+        match outcome {
+            // Fails only when the feed has ended meanwhile.
+            Ok(()) => drop(done.send(())),
+            Err(error) => {
+                tracing::error!(%error, "cannot take partitions up; their feed waits");
+                self.stuck.push((mono_ns() + REBALANCE_RETRY_NS, rebalanced));
+            }
+        }
+    }
+
     fn act(&mut self, now: u64) {
+        let (stuck, later) = std::mem::take(&mut self.stuck).into_iter().partition::<Vec<_>, _>(|(at, _)| *at <= now);
+        self.stuck = later;
+        stuck.into_iter().for_each(|(_, rebalanced)| self.rebalance(rebalanced));
         let (due, later) = self.due.iter().partition::<Vec<_>, _>(|(at, _)| *at <= now);
         self.due = later;
         for (_, id) in due {

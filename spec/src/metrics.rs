@@ -136,8 +136,11 @@ pub const STRATEGY_QUARANTINED: Metric = gauge(
     "1 while the strategy is not called because it faulted too often.",
 );
 
-pub const STRATEGY_GAUGE: Metric =
-    gauge("pinion_strategy_gauge", &["tenant", "strategy", "name"], "What the strategy itself set with metric-set.");
+pub const STRATEGY_GAUGE: Metric = gauge(
+    "pinion_strategy_gauge",
+    &["tenant", "strategy", "shard", "name"],
+    "What the strategy itself set with metric-set.",
+);
 
 pub const RING_FULL: Metric =
     counter("pinion_ring_full_total", &["feed"], "Times that a record waited because a worker's ring was full.");

@@ -13,7 +13,7 @@ use pinion_tests::runtime::{Runtime, START, is_clean};
 use pinion_tests::scratch::Scratch;
 use pinion_tests::strategies;
 
-use crate::market::{WHOLE, by_id, orders, record_only};
+use crate::market::{WHOLE, approved, by_id, json, orders, record_only};
 
 const PARTITIONS: i32 = 4;
 
@@ -117,4 +117,50 @@ fn two_runtimes_with_partitions_of_their_own_share_a_topic_without_a_repeat() {
     let (ids, repeats) = by_id(&orders(broker, &strategy));
     assert_eq!(repeats, 0);
     assert_eq!(ids, expected(broker, &market, frames.len()));
+}
+
+/// How many instances of the strategy live in a runtime.
+fn instances(runtime: &Runtime) -> Option<u64> {
+    let answer = runtime.get("/strategies")?;
+    json(answer.body.as_bytes())[0]["instances"].as_u64()
+}
+
+#[test]
+fn an_instance_lives_only_while_the_group_gives_its_partition_to_this_process_and_its_counts_stay() {
+    let Some((broker, market, frames)) = scene() else { return };
+    let mut strategy = record_only(broker, &market);
+    strategy.spec.inputs[0].assignment = AssignmentMode::Group;
+    let scratch = Scratch::new();
+    let file = strategies::write(&scratch, &strategy);
+    let start = || Runtime::start(&[&file], &broker.address(), &[]);
+    let mut first = start();
+    first.until("all partitions to come to the only member", START, |first| (instances(first)? == 4).then_some(()));
+    produce(broker, &market, &frames[..6_000]);
+    await_end(&mut first, broker, &strategy, 6_000);
+    let before = approved(&first, &strategy);
+    assert!(before > 0);
+
+    let mut second = start();
+    second.until("half of the partitions to go to the second", START, |second| {
+        (instances(second)? == 2 && instances(&first)? == 2).then_some(())
+    });
+    // The instances that went took their recorders with them, not what they had counted.
+    assert_eq!(approved(&first, &strategy), before);
+    produce(broker, &market, &frames[6_000..12_000]);
+    await_end(&mut first, broker, &strategy, 12_000);
+    assert!(is_clean(second.sigterm_and_wait()));
+
+    first.until("the partitions to come back", START, |first| (instances(first)? == 4).then_some(()));
+    let between = approved(&first, &strategy);
+    assert!(between >= before);
+    produce(broker, &market, &frames[12_000..18_000]);
+    await_end(&mut first, broker, &strategy, 18_000);
+    assert!(approved(&first, &strategy) > between);
+    assert!(is_clean(first.sigterm_and_wait()));
+    let (ids, repeats) = by_id(&orders(broker, &strategy));
+    assert_eq!(repeats, 0);
+    let whole = Broker::unique_topic("binance-spot-4");
+    broker.create_topic(&whole, PARTITIONS);
+    produce(broker, &whole, &frames[..18_000]);
+    assert_eq!(ids.len(), expected(broker, &whole, 18_000).len());
 }

@@ -92,10 +92,15 @@ impl Feeder {
 
     /// The next frames into the topic, and through the runtime that runs `strategy` to the last acknowledgement.
     pub(crate) fn feed(&mut self, runtime: &mut Runtime, strategy: &Strategy, frames: usize) {
+        self.publish(frames);
+        read_to_end(runtime, self.broker, strategy);
+    }
+
+    /// The next frames into the topic.
+    pub(crate) fn publish(&mut self, frames: usize) {
         let piece: Vec<Frame> = self.frames.by_ref().take(frames).collect();
         assert_eq!(piece.len(), frames, "the capture has come to its end");
         self.broker.produce_frames(&self.market, piece.iter().map(|frame| (0, frame)));
-        read_to_end(runtime, self.broker, strategy);
     }
 }
 

@@ -151,8 +151,13 @@ impl Rig {
         let route = Arc::new(strategy_route(strategy, 0, "sha256:test".to_owned(), topics, instruments, identity));
         let (call, call_reader) = recorder();
         let (check, check_reader) = recorder();
-        let metrics =
-            Arc::new(StrategyMetrics::new(strategy.tenant(), &strategy.metadata.name, call_reader, check_reader));
+        let metrics = Arc::new(StrategyMetrics::new(
+            strategy.tenant(),
+            &strategy.metadata.name,
+            Some(0),
+            call_reader,
+            check_reader,
+        ));
         let id = InstanceId(u32::try_from(self.metrics.len()).unwrap());
         let parts = InstanceParts {
             id,

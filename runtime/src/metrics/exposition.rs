@@ -97,8 +97,11 @@ fn strategies(metrics: &Metrics, out: &mut Exposition) {
         }
         let quarantined = instances.iter().any(|i| i.quarantined.get() > 0);
         out.gauge(&names::STRATEGY_QUARANTINED, &whose, f64::from(u8::from(quarantined)));
-        for (name, value) in instances.iter().flat_map(|i| locked(&i.gauges).clone()) {
-            out.gauge(&names::STRATEGY_GAUGE, &[whose[0], whose[1], &name], value);
+        for instance in &instances {
+            let shard = instance.shard.map_or_else(String::new, |shard| shard.to_string());
+            for (name, value) in locked(&instance.gauges).iter() {
+                out.gauge(&names::STRATEGY_GAUGE, &[whose[0], whose[1], &shard, name], *value);
+            }
         }
     }
 }

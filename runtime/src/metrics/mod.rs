@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use exposition::scrape;
 pub use recorder::{LATENCY_NS_MAX, Latency, Recorder, RecorderReader, recorder};
 
+use pinion_spec::strategy::TradingState;
+
 use crate::decode::DecodeError;
 use crate::event::Body;
 use crate::risk::DenyReason;
@@ -209,6 +211,8 @@ pub struct StrategyMetrics {
     pub tenant: String,
     /// Which.
     pub strategy: String,
+    /// Its shard; `None` for what former instances counted.
+    pub shard: Option<u16>,
     /// Events that passed while the instance was down.
     pub missed: Counter,
     /// Approved: new orders, modifies, cancels.
@@ -238,10 +242,11 @@ pub struct StrategyMetrics {
 impl StrategyMetrics {
     /// All at zero.
     #[must_use]
-    pub fn new(tenant: &str, strategy: &str, call: RecorderReader, risk: RecorderReader) -> Self {
+    pub fn new(tenant: &str, strategy: &str, shard: Option<u16>, call: RecorderReader, risk: RecorderReader) -> Self {
         Self {
             tenant: tenant.to_owned(),
             strategy: strategy.to_owned(),
+            shard,
             missed: Counter::default(),
             orders: Default::default(),
             denials: std::array::from_fn(|_| Counter::default()),
@@ -255,6 +260,31 @@ impl StrategyMetrics {
             risk_latency: risk,
             gauges: Mutex::new(Vec::new()),
         }
+    }
+
+    /// Shows what the strategy may do.
+    pub fn show_trading_state(&self, state: TradingState) {
+        self.trading_state.set(match state {
+            TradingState::Active => 0,
+            TradingState::Reducing => 1,
+            TradingState::Halted => 2,
+        });
+    }
+
+    /// Adds the counts of an instance that no longer runs. States and gauges were its own.
+    pub fn absorb(&self, gone: &Self) {
+        let add = |to: &Counter, from: &Counter| to.add(from.get());
+        for (to, from) in [
+            (&self.missed, &gone.missed),
+            (&self.updates_dropped, &gone.updates_dropped),
+            (&self.swaps, &gone.swaps),
+            (&self.log_dropped, &gone.log_dropped),
+        ] {
+            add(to, from);
+        }
+        self.orders.iter().zip(&gone.orders).for_each(|(to, from)| add(to, from));
+        self.denials.iter().zip(&gone.denials).for_each(|(to, from)| add(to, from));
+        self.faults.iter().zip(&gone.faults).for_each(|(to, from)| add(to, from));
     }
 }
 
@@ -298,6 +328,14 @@ impl Metrics {
         locked(&self.strategies).push(strategy);
     }
 
+    /// Hides an instance that no longer runs. False where it is not shown.
+    pub fn remove_instance(&self, gone: &Arc<StrategyMetrics>) -> bool {
+        let mut strategies = locked(&self.strategies);
+        let before = strategies.len();
+        strategies.retain(|other| !Arc::ptr_eq(other, gone));
+        strategies.len() < before
+    }
+
     /// Hides a strategy that was unloaded.
     pub fn remove_strategy(&self, tenant: &str, strategy: &str) {
         locked(&self.strategies).retain(|other| (other.tenant.as_str(), other.strategy.as_str()) != (tenant, strategy));
@@ -322,7 +360,7 @@ impl Metrics {
         locked(&self.sent).clone()
     }
 
-    /// All strategies, one entry an instance.
+    /// All strategies, one entry an instance and one for its former instances.
     #[must_use]
     pub fn strategies(&self) -> Vec<Arc<StrategyMetrics>> {
         locked(&self.strategies).clone()

@@ -82,6 +82,17 @@ impl Recorder {
     }
 }
 
+impl Recorder {
+    /// Adds all that another recorder has seen, whose writer writes no more.
+    pub fn absorb(&mut self, gone: &RecorderReader) {
+        let add =
+            |to: &AtomicU64, from: &AtomicU64| to.store(to.load(Relaxed).wrapping_add(from.load(Relaxed)), Relaxed);
+        self.cells.counts.iter().zip(&gone.cells.counts).for_each(|(to, from)| add(to, from));
+        add(&self.cells.sum_ns, &gone.cells.sum_ns);
+        self.cells.max_ns.store(self.cells.max_ns.load(Relaxed).max(gone.cells.max_ns.load(Relaxed)), Relaxed);
+    }
+}
+
 /// What several recorders of one stage saw together.
 #[derive(Debug, Clone)]
 pub struct Latency {
@@ -147,6 +158,17 @@ mod tests {
         let mut merged = Latency::default();
         merged.merge(&reader);
         assert_eq!(merged.histogram, oracle);
+    }
+
+    #[test]
+    fn what_a_gone_recorder_saw_is_kept() {
+        let ((mut kept, reader), (mut gone, gone_reader)) = (recorder(), recorder());
+        kept.record(5);
+        gone.record(70_000);
+        kept.absorb(&gone_reader);
+        let mut merged = Latency::default();
+        merged.merge(&reader);
+        assert_eq!((merged.count(), merged.max_ns, merged.sum_ns), (2, 70_000, 70_005));
     }
 
     #[test]

@@ -2,36 +2,34 @@
 //!
 //! The control plane's view: methods here may block and allocate. Workers learn of changes by [`Command`]s between two batches.
 
+mod feeds;
+mod strategy;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
-use pinion_spec::ids::ClientOrderId;
-use pinion_spec::strategy::{Encoding, Input, Risk, Strategy, TradingState};
+use pinion_spec::strategy::{Risk, Strategy, TradingState};
 
-use crate::book::Books;
 use crate::clock::mono_ns;
-use crate::decode::Decoder;
-use crate::egress::{
-    DeadLetter, Egress, EgressCommand, EgressMetrics, EgressParts, EgressRecorders, OrderIdentity, OrderRoute, Outbox,
-    Undeliverable,
-};
-use crate::ingest::{self, FeedConsumer, FeedError, FeedInput, FeedParts, Ingest, Quiet, Target};
-use crate::instance::{Instance, InstanceId, InstanceParts, InstanceRecorders, Notice, ReadyGuest};
-use crate::instruments::{Instrument, Instruments, SymbolError};
+use crate::egress::{DeadLetter, Egress, EgressCommand, EgressMetrics, EgressParts, Outbox, Undeliverable};
+use crate::ingest::{self, FeedConsumer, FeedError, Rebalanced};
+use crate::instance::{InstanceId, Notice};
+use crate::instruments::SymbolError;
 use crate::kafka::{self, Kafka};
-use crate::limits::{DEAD_LETTERS_MAX, DRAIN_SECONDS_MAX, OUTBOUND_RING, RING_EVENTS};
-use crate::metrics::{FeedMetrics, Metrics, Recorder, SentMetrics, StrategyMetrics, WorkerMetrics, recorder};
-use crate::offsets::Offsets;
+use crate::limits::{DEAD_LETTERS_MAX, DRAIN_SECONDS_MAX, OUTBOUND_RING};
+use crate::metrics::{Metrics, WorkerMetrics, recorder};
 use crate::pin::{self, Pin};
-use crate::plan::{self, FeedPlan, PlanError, Shard};
+use crate::plan::PlanError;
 use crate::ring::{Wait, Waker};
-use crate::risk::{Executions, Limits};
-use crate::sandbox::{Fault, Host, HostConfig, Module};
-use crate::worker::{Command, FeedId, FeedPort, Scope, Worker, WorkerParts};
+use crate::sandbox::{Fault, Module};
+use crate::worker::{Command, Scope, Worker, WorkerParts};
+use feeds::FeedHandle;
+pub use strategy::strategy_route;
+pub(crate) use strategy::{InstanceHandle, StrategyHandle};
 
 /// How a process is set up.
 #[derive(Debug, Clone)]
@@ -130,31 +128,6 @@ struct WorkerHandle {
     thread: JoinHandle<()>,
 }
 
-struct FeedHandle {
-    group: String,
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-    consumer: Arc<FeedConsumer>,
-}
-
-/// One instance, as the control plane knows it.
-pub(crate) struct InstanceHandle {
-    pub(crate) id: InstanceId,
-    worker: usize,
-    identity: OrderIdentity,
-    pub(crate) metrics: Arc<StrategyMetrics>,
-}
-
-/// One strategy, as the control plane knows it.
-pub(crate) struct StrategyHandle {
-    pub(crate) strategy: Strategy,
-    pub(crate) module: Module,
-    index: usize,
-    input_topics: Arc<[String]>,
-    instruments: Arc<Instruments>,
-    pub(crate) instances: Vec<InstanceHandle>,
-}
-
 /// One strategy that runs.
 pub struct Running<'a> {
     /// Its tenant.
@@ -190,6 +163,7 @@ pub struct App {
     egress_waker: Waker,
     egress_thread: JoinHandle<()>,
     dead_letters: Sender<DeadLetter>,
+    rebalances: Sender<Rebalanced>,
     /// Trading states that were set, by scope.
     states: Vec<(Scope, TradingState)>,
     next_instance: u32,
@@ -202,6 +176,8 @@ pub struct Inbound {
     pub notices: Receiver<Notice>,
     /// From egress.
     pub failures: Receiver<Undeliverable>,
+    /// From feeds.
+    pub rebalances: Receiver<Rebalanced>,
 }
 
 fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, AppError> {
@@ -218,6 +194,7 @@ impl App {
         let (notice_sender, notices) = crossbeam_channel::unbounded();
         let (failure_sender, failures) = crossbeam_channel::unbounded();
         let (dead_letters, dead_letter_receiver) = crossbeam_channel::bounded(DEAD_LETTERS_MAX);
+        let (rebalance_sender, rebalances) = crossbeam_channel::unbounded();
         let (egress, egress_commands) = crossbeam_channel::unbounded();
         let egress_waker = Waker::default();
         let egress_metrics = Arc::new(EgressMetrics::default());
@@ -269,11 +246,12 @@ impl App {
             egress_waker,
             egress_thread,
             dead_letters,
+            rebalances: rebalance_sender,
             states: Vec::new(),
             next_instance: 0,
             next_strategy: 0,
         };
-        Ok((app, Inbound { notices, failures }))
+        Ok((app, Inbound { notices, failures, rebalances }))
     }
 
     /// What is counted.
@@ -309,177 +287,6 @@ impl App {
     fn to_egress(&self, command: EgressCommand) {
         let _ = self.egress.send(command);
         self.egress_waker.wake();
-    }
-
-    /// Opens the feeds of these strategies and starts them. All or nothing is read: a strategy that cannot start fails the whole
-    /// call before the first record.
-    ///
-    /// # Errors
-    /// [`AppError`]
-    pub fn load(&mut self, deployments: Vec<Deployment>) -> Result<(), AppError> {
-        let mut hashes: BTreeMap<u32, &str> = BTreeMap::new();
-        for handle in self.strategies.values() {
-            hashes.insert(order_hash(&handle.strategy), &handle.strategy.metadata.name);
-        }
-        for Deployment { strategy, .. } in &deployments {
-            let name = &strategy.metadata.name;
-            if let Some(other) = hashes.insert(order_hash(strategy), name) {
-                return Err(AppError::Running { strategy: name.clone(), other: other.to_owned() });
-            }
-        }
-        let strategies: Vec<&Strategy> = deployments.iter().map(|deployment| &deployment.strategy).collect();
-        let plans = plan::feeds(&strategies)?;
-        if let Some(plan) = plans.iter().find(|plan| self.feeds.iter().any(|feed| feed.group == plan.group)) {
-            return Err(AppError::GroupTaken { group: plan.group.clone() });
-        }
-        let mut deployments: Vec<Option<Deployment>> = deployments.into_iter().map(Some).collect();
-        let mut opened = Vec::with_capacity(plans.len());
-        for plan in plans {
-            let members = plan.strategies.iter().filter_map(|index| deployments.get_mut(*index)?.take()).collect();
-            opened.push(self.open(plan, members)?);
-        }
-        for feed in opened {
-            self.begin(feed)?;
-        }
-        Ok(())
-    }
-
-    /// Opens a feed and makes its instances, without reading or starting anything.
-    fn open(&mut self, plan: FeedPlan, members: Vec<Deployment>) -> Result<OpenFeed, AppError> {
-        let declared: Vec<Vec<Instrument>> =
-            members.iter().map(|member| plan::instruments(&member.strategy)).collect::<Result<_, _>>()?;
-        let all: Vec<Instrument> = declared.iter().flatten().cloned().collect();
-        let inputs = plan
-            .inputs
-            .iter()
-            .map(|input| {
-                Ok(FeedInput {
-                    topic: input.topic.clone(),
-                    decoder: Decoder::new(input.encoding, &input.publisher, &all)?,
-                    partitions: input.partitions.clone(),
-                    start: input.start,
-                    broadcast: input.broadcast,
-                    dead_letter: input.dead_letter.as_deref().map(Arc::from),
-                })
-            })
-            .collect::<Result<Vec<_>, SymbolError>>()?;
-        let (broker, broker_reader) = recorder();
-        let (decode, decode_reader) = recorder();
-        let metrics = Arc::new(FeedMetrics::new(plan.group.clone(), broker_reader, decode_reader));
-        let (consumer, partitions) = ingest::open(&self.config.kafka, &plan.group, &inputs, &metrics)?;
-        let input_topics: Arc<[String]> = inputs.iter().map(|input| input.topic.clone()).collect();
-        let mut strategies = Vec::with_capacity(members.len());
-        for (member, declared) in members.into_iter().zip(declared) {
-            let shards = plan::shards(&member.strategy, &plan, &partitions)?;
-            let handle = StrategyHandle {
-                index: self.next_strategy,
-                strategy: member.strategy,
-                module: member.module,
-                input_topics: Arc::clone(&input_topics),
-                instruments: Arc::new(Instruments::new(declared)),
-                instances: Vec::with_capacity(shards.len()),
-            };
-            self.next_strategy += 1;
-            strategies.push(self.make_instances(handle, shards)?);
-        }
-        Ok(OpenFeed { plan, inputs, consumer, partitions, metrics, broker, decode, strategies })
-    }
-
-    /// One instance a shard, each initialised.
-    fn make_instances(&mut self, mut handle: StrategyHandle, shards: Vec<Shard>) -> Result<OpenStrategy, AppError> {
-        let name = handle.strategy.metadata.name.clone();
-        let limits = Arc::new(handle.limits(&handle.risk())?);
-        let (egress, egress_reader) = recorder();
-        let (decision, decision_reader) = recorder();
-        let (ack, ack_reader) = recorder();
-        let mut instances = Vec::with_capacity(shards.len());
-        for shard in shards {
-            let identity = OrderIdentity {
-                strategy: order_hash(&handle.strategy),
-                sources: shard.sources.iter().map(|source| (source.topic_hash, source.partition)).collect(),
-            };
-            let id = InstanceId(self.next_instance);
-            self.next_instance += 1;
-            let (strategy, strategy_reader) = recorder();
-            let (risk, risk_reader) = recorder();
-            let metrics = Arc::new(StrategyMetrics::new(handle.strategy.tenant(), &name, strategy_reader, risk_reader));
-            let parts = InstanceParts {
-                id,
-                route: Arc::new(handle.route(&identity)),
-                limits: Arc::clone(&limits),
-                executions: handle.executions(),
-                trading_state: self.trading_state_of(&handle.strategy),
-                sources: shard.sources.clone(),
-                metrics: Arc::clone(&metrics),
-                recorders: InstanceRecorders { strategy, risk },
-            };
-            let ready = handle.ready_guest().map_err(|fault| AppError::Start { strategy: name.clone(), fault })?;
-            let worker = usize::from(shard.index) % self.workers.len();
-            handle.instances.push(InstanceHandle { id, worker, identity, metrics });
-            instances.push((worker, shard, Box::new(Instance::new(parts, ready))));
-        }
-        let sent = Arc::new(SentMetrics {
-            tenant: handle.strategy.tenant().to_owned(),
-            strategy: name,
-            egress: egress_reader,
-            decision: decision_reader,
-            ack: ack_reader,
-        });
-        Ok(OpenStrategy { handle, instances, sent, recorders: EgressRecorders { egress, decision, ack } })
-    }
-
-    /// Hands everything to its threads, and reads.
-    fn begin(&mut self, feed: OpenFeed) -> Result<(), AppError> {
-        let id = FeedId(u16::try_from(self.feeds.len()).unwrap_or(u16::MAX));
-        let offsets = Arc::new(Offsets::new(&feed.partitions, self.workers.len()));
-        let quiet = Quiet::default();
-        self.to_egress(EgressCommand::AddFeed(id, Arc::clone(&offsets)));
-        let mut targets = Vec::with_capacity(self.workers.len());
-        for (index, worker) in self.workers.iter().enumerate() {
-            let (events, ring) = rtrb::RingBuffer::new(RING_EVENTS);
-            targets.push(Target { ring: events, waker: worker.waker.clone() });
-            let books = Box::new(Books::new(feed.plan.resync));
-            self.send(index, Command::AddFeed(Box::new(FeedPort { feed: id, ring, books, quiet: quiet.clone() })));
-        }
-        for OpenStrategy { handle, instances, sent, recorders } in feed.strategies {
-            self.metrics.add_sent(sent);
-            self.to_egress(EgressCommand::AddStrategy(handle.index, recorders));
-            for (worker, shard, instance) in instances {
-                let inputs = shard.sources.iter().map(|source| (source.topic, source.partition)).collect();
-                self.send(worker, Command::AddInstance { feed: id, instance, inputs });
-            }
-            handle.instances.iter().for_each(|instance| self.metrics.add_strategy(Arc::clone(&instance.metrics)));
-            self.strategies
-                .insert((handle.strategy.tenant().to_owned(), handle.strategy.metadata.name.clone()), handle);
-        }
-        self.metrics.add_feed(Arc::clone(&feed.metrics));
-        let stop = Arc::new(AtomicBool::new(false));
-        let parts = FeedParts {
-            id,
-            consumer: Arc::clone(&feed.consumer),
-            inputs: feed.inputs,
-            assignment: feed.plan.assignment,
-            targets,
-            dead_letters: self.dead_letters.clone(),
-            offsets,
-            metrics: feed.metrics,
-            broker: feed.broker,
-            decode: feed.decode,
-            quiet,
-            stop: Arc::clone(&stop),
-        };
-        let thread = spawn(format!("ingest-{}", id.0), move || Ingest::new(parts).run())?;
-        self.feeds.push(FeedHandle { group: feed.plan.group, stop, thread, consumer: feed.consumer });
-        Ok(())
-    }
-
-    /// What a strategy may do when it is loaded: what its file says, or a stricter state that was set for all or for its tenant.
-    fn trading_state_of(&self, strategy: &Strategy) -> TradingState {
-        let reaches = |scope: &Scope| {
-            !matches!(scope, Scope::Strategy { .. }) && scope.reaches(strategy.tenant(), &strategy.metadata.name)
-        };
-        let set = self.states.iter().filter(|(scope, _)| reaches(scope)).map(|(_, state)| *state);
-        set.chain([strategy.spec.trading_state]).max().unwrap_or_default()
     }
 
     fn handle(&self, tenant: &str, strategy: &str) -> Result<&StrategyHandle, AppError> {
@@ -553,6 +360,12 @@ impl App {
         })
     }
 
+    /// Whether the one strategy of a scope is halted.
+    pub(crate) fn is_halted(&self, scope: &Scope) -> bool {
+        let Scope::Strategy { tenant, strategy } = scope else { return false };
+        self.handle(tenant, strategy).is_ok_and(|handle| handle.strategy.spec.trading_state == TradingState::Halted)
+    }
+
     /// What runs.
     pub fn running(&self) -> impl Iterator<Item = Running<'_>> {
         self.strategies.values().map(|handle| Running {
@@ -593,6 +406,7 @@ impl App {
         for handle in self.strategies.values_mut() {
             if scope.reaches(handle.strategy.tenant(), &handle.strategy.metadata.name) {
                 handle.strategy.spec.trading_state = state;
+                handle.past.metrics.show_trading_state(state);
             }
         }
         self.send_all(|| Command::SetTradingState { scope: scope.clone(), state });
@@ -705,100 +519,4 @@ const SETTLE_MAX: Duration = Duration::from_secs(2);
 /// Waits for a thread. False where it panicked, which it has said itself.
 fn joined(thread: JoinHandle<()>) -> bool {
     thread.join().is_ok()
-}
-
-fn order_hash(strategy: &Strategy) -> u32 {
-    ClientOrderId::strategy_hash(strategy.tenant(), &strategy.metadata.name)
-}
-
-/// A feed that has been opened and not begun.
-struct OpenFeed {
-    plan: FeedPlan,
-    inputs: Vec<FeedInput>,
-    consumer: Arc<FeedConsumer>,
-    partitions: Vec<usize>,
-    metrics: Arc<FeedMetrics>,
-    broker: Recorder,
-    decode: Recorder,
-    strategies: Vec<OpenStrategy>,
-}
-
-/// A strategy whose instances are made and not started.
-struct OpenStrategy {
-    handle: StrategyHandle,
-    /// Worker, shard, instance.
-    instances: Vec<(usize, Shard, Box<Instance>)>,
-    sent: Arc<SentMetrics>,
-    recorders: EgressRecorders,
-}
-
-/// Where a strategy's orders go, decided by the module of that digest.
-#[must_use]
-pub fn strategy_route(
-    strategy: &Strategy,
-    strategy_index: usize,
-    module_digest: String,
-    input_topics: Arc<[String]>,
-    instruments: Arc<Instruments>,
-    identity: OrderIdentity,
-) -> OrderRoute {
-    let outputs = &strategy.spec.outputs;
-    OrderRoute {
-        strategy_index,
-        tenant: strategy.tenant().to_owned(),
-        strategy: strategy.metadata.name.clone(),
-        module_digest,
-        orders_topic: outputs.orders.topic.clone(),
-        encoding: outputs.orders.encoding,
-        denials_topic: outputs.denials.as_ref().map(|output| output.topic.clone()),
-        input_topics,
-        instruments,
-        identity,
-    }
-}
-
-impl StrategyHandle {
-    /// Its limits: those of the file, else the defaults.
-    fn risk(&self) -> Risk {
-        self.strategy.spec.risk.clone().unwrap_or_default()
-    }
-
-    /// Without execution reports positions are assumed from what was sent.
-    fn executions(&self) -> Executions {
-        let reports = |input: &Input| input.encoding == Encoding::PinionExecution;
-        if self.strategy.spec.inputs.iter().any(reports) { Executions::Reported } else { Executions::Assumed }
-    }
-
-    fn limits(&self, risk: &Risk) -> Result<Limits, AppError> {
-        Limits::compile(risk, &self.instruments).map_err(|problem| AppError::Risk {
-            strategy: self.strategy.metadata.name.clone(),
-            problem: problem.to_string(),
-        })
-    }
-
-    fn route(&self, identity: &OrderIdentity) -> OrderRoute {
-        strategy_route(
-            &self.strategy,
-            self.index,
-            self.module.digest().to_string(),
-            Arc::clone(&self.input_topics),
-            Arc::clone(&self.instruments),
-            identity.clone(),
-        )
-    }
-
-    /// A fresh guest that `on-init` has accepted.
-    fn ready_guest(&self) -> Result<ReadyGuest, Fault> {
-        let spec = &self.strategy.spec;
-        let host = Host::new(HostConfig {
-            instruments: Arc::clone(&self.instruments),
-            intents_per_call: spec.budget.intents_per_call as usize,
-            log_bytes_per_second: spec.budget.log_bytes_per_second,
-        });
-        let mut guest = self.module.instantiate(host, &spec.budget)?;
-        let params: Vec<(String, String)> =
-            spec.params.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-        let callbacks = guest.init(&params)?;
-        Ok(ReadyGuest { guest, callbacks })
-    }
 }

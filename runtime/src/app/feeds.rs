@@ -1,0 +1,303 @@
+//! How feeds are opened and begun, and how the instances of their shards come and go.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
+
+use pinion_spec::strategy::{AssignmentMode, Strategy, TradingState};
+
+use super::strategy::{InstanceHandle, Past, StrategyHandle, order_hash};
+use super::{App, AppError, Deployment, spawn};
+use crate::book::Books;
+use crate::decode::Decoder;
+use crate::egress::{EgressCommand, EgressRecorders};
+use crate::ingest::{self, Change, FeedConsumer, FeedInput, FeedParts, Ingest, Quiet, Target};
+use crate::instance::{Instance, InstanceId};
+use crate::instruments::{Instrument, Instruments, SymbolError};
+use crate::limits::RING_EVENTS;
+use crate::metrics::{FeedMetrics, Recorder, SentMetrics, StrategyMetrics, recorder};
+use crate::offsets::Offsets;
+use crate::plan::{self, FeedPlan, Shard};
+use crate::worker::{Command, FeedId, FeedPort, Scope};
+
+/// One feed, as the control plane knows it.
+pub(super) struct FeedHandle {
+    pub(super) group: String,
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) thread: JoinHandle<()>,
+    pub(super) consumer: Arc<FeedConsumer>,
+}
+
+/// A feed that has been opened and not begun.
+struct OpenFeed {
+    id: FeedId,
+    plan: FeedPlan,
+    inputs: Vec<FeedInput>,
+    consumer: Arc<FeedConsumer>,
+    partitions: Vec<usize>,
+    metrics: Arc<FeedMetrics>,
+    broker: Recorder,
+    decode: Recorder,
+    strategies: Vec<OpenStrategy>,
+}
+
+/// A strategy whose instances are made and not started.
+struct OpenStrategy {
+    handle: StrategyHandle,
+    /// In the order of the handle's.
+    instances: Vec<Instance>,
+    sent: Arc<SentMetrics>,
+    recorders: EgressRecorders,
+}
+
+impl App {
+    /// Opens the feeds of these strategies and starts them. All or nothing is read: a strategy that cannot start fails the whole
+    /// call before the first record.
+    ///
+    /// # Errors
+    /// [`AppError`]
+    pub fn load(&mut self, deployments: Vec<Deployment>) -> Result<(), AppError> {
+        let mut hashes: BTreeMap<u32, &str> = BTreeMap::new();
+        for handle in self.strategies.values() {
+            hashes.insert(order_hash(&handle.strategy), &handle.strategy.metadata.name);
+        }
+        for Deployment { strategy, .. } in &deployments {
+            let name = &strategy.metadata.name;
+            if let Some(other) = hashes.insert(order_hash(strategy), name) {
+                return Err(AppError::Running { strategy: name.clone(), other: other.to_owned() });
+            }
+        }
+        let strategies: Vec<&Strategy> = deployments.iter().map(|deployment| &deployment.strategy).collect();
+        let plans = plan::feeds(&strategies)?;
+        if let Some(plan) = plans.iter().find(|plan| self.feeds.iter().any(|feed| feed.group == plan.group)) {
+            return Err(AppError::GroupTaken { group: plan.group.clone() });
+        }
+        let mut deployments: Vec<Option<Deployment>> = deployments.into_iter().map(Some).collect();
+        let mut opened = Vec::with_capacity(plans.len());
+        for (number, plan) in plans.into_iter().enumerate() {
+            let id = FeedId(u16::try_from(self.feeds.len() + number).unwrap_or(u16::MAX));
+            let members = plan.strategies.iter().filter_map(|index| deployments.get_mut(*index)?.take()).collect();
+            opened.push(self.open(id, plan, members)?);
+        }
+        for feed in opened {
+            self.begin(feed)?;
+        }
+        Ok(())
+    }
+
+    /// Opens a feed and makes its instances, without reading or starting anything.
+    fn open(&mut self, id: FeedId, plan: FeedPlan, members: Vec<Deployment>) -> Result<OpenFeed, AppError> {
+        let declared: Vec<Vec<Instrument>> =
+            members.iter().map(|member| plan::instruments(&member.strategy)).collect::<Result<_, _>>()?;
+        let all: Vec<Instrument> = declared.iter().flatten().cloned().collect();
+        let inputs = plan
+            .inputs
+            .iter()
+            .map(|input| {
+                Ok(FeedInput {
+                    topic: input.topic.clone(),
+                    decoder: Decoder::new(input.encoding, &input.publisher, &all)?,
+                    partitions: input.partitions.clone(),
+                    start: input.start,
+                    broadcast: input.broadcast,
+                    dead_letter: input.dead_letter.as_deref().map(Arc::from),
+                })
+            })
+            .collect::<Result<Vec<_>, SymbolError>>()?;
+        let (broker, broker_reader) = recorder();
+        let (decode, decode_reader) = recorder();
+        let metrics = Arc::new(FeedMetrics::new(plan.group.clone(), broker_reader, decode_reader));
+        let (consumer, partitions) = ingest::open(&self.config.kafka, &plan.group, &inputs, &metrics)?;
+        let input_topics: Arc<[String]> = inputs.iter().map(|input| input.topic.clone()).collect();
+        let mut strategies = Vec::with_capacity(members.len());
+        for (member, declared) in members.into_iter().zip(declared) {
+            let shards = plan::shards(&member.strategy, &plan, &partitions)?;
+            let (tenant, name) = (member.strategy.tenant(), &member.strategy.metadata.name);
+            let past = Past::new(tenant, name);
+            let handle = StrategyHandle {
+                index: self.next_strategy,
+                feed: id,
+                shards,
+                strategy: member.strategy,
+                module: member.module,
+                input_topics: Arc::clone(&input_topics),
+                instruments: Arc::new(Instruments::new(declared)),
+                instances: Vec::new(),
+                past,
+            };
+            self.next_strategy += 1;
+            strategies.push(self.open_strategy(handle, plan.assignment)?);
+        }
+        Ok(OpenFeed { id, plan, inputs, consumer, partitions, metrics, broker, decode, strategies })
+    }
+
+    /// One instance a shard, each initialised. Where the group shares the partitions out, they come with their partitions.
+    fn open_strategy(
+        &mut self,
+        mut handle: StrategyHandle,
+        assignment: AssignmentMode,
+    ) -> Result<OpenStrategy, AppError> {
+        let name = handle.strategy.metadata.name.clone();
+        let mut instances = Vec::new();
+        match assignment {
+            AssignmentMode::Static => {
+                for shard in &handle.shards {
+                    let (instance_handle, instance) = self.make_instance(&handle, shard)?;
+                    handle.instances.push(instance_handle);
+                    instances.push(instance);
+                }
+            }
+            // A module that does not start is refused now, not when the first partition comes.
+            AssignmentMode::Group => {
+                drop(handle.ready_guest().map_err(|fault| AppError::Start { strategy: name.clone(), fault })?)
+            }
+        }
+        let (egress, egress_reader) = recorder();
+        let (decision, decision_reader) = recorder();
+        let (ack, ack_reader) = recorder();
+        let sent = Arc::new(SentMetrics {
+            tenant: handle.strategy.tenant().to_owned(),
+            strategy: name,
+            egress: egress_reader,
+            decision: decision_reader,
+            ack: ack_reader,
+        });
+        Ok(OpenStrategy { handle, instances, sent, recorders: EgressRecorders { egress, decision, ack } })
+    }
+
+    /// Hands everything to its threads, and reads.
+    fn begin(&mut self, feed: OpenFeed) -> Result<(), AppError> {
+        let id = feed.id;
+        let offsets = Arc::new(Offsets::new(&feed.partitions, self.workers.len()));
+        let quiet = Quiet::default();
+        self.to_egress(EgressCommand::AddFeed(id, Arc::clone(&offsets)));
+        let mut targets = Vec::with_capacity(self.workers.len());
+        for (index, worker) in self.workers.iter().enumerate() {
+            let (events, ring) = rtrb::RingBuffer::new(RING_EVENTS);
+            targets.push(Target { ring: events, waker: worker.waker.clone() });
+            let books = Box::new(Books::new(feed.plan.resync));
+            self.send(index, Command::AddFeed(Box::new(FeedPort { feed: id, ring, books, quiet: quiet.clone() })));
+        }
+        for OpenStrategy { handle, instances, sent, recorders } in feed.strategies {
+            self.metrics.add_sent(sent);
+            self.to_egress(EgressCommand::AddStrategy(handle.index, recorders));
+            self.metrics.add_strategy(Arc::clone(&handle.past.metrics));
+            for (made, instance) in handle.instances.iter().zip(instances) {
+                self.add_instance(&handle, made, instance);
+            }
+            self.strategies
+                .insert((handle.strategy.tenant().to_owned(), handle.strategy.metadata.name.clone()), handle);
+        }
+        self.metrics.add_feed(Arc::clone(&feed.metrics));
+        let stop = Arc::new(AtomicBool::new(false));
+        let parts = FeedParts {
+            id,
+            consumer: Arc::clone(&feed.consumer),
+            inputs: feed.inputs,
+            assignment: feed.plan.assignment,
+            targets,
+            dead_letters: self.dead_letters.clone(),
+            offsets,
+            metrics: feed.metrics,
+            broker: feed.broker,
+            decode: feed.decode,
+            quiet,
+            rebalances: self.rebalances.clone(),
+            stop: Arc::clone(&stop),
+        };
+        let thread = spawn(format!("ingest-{}", id.0), move || Ingest::new(parts).run())?;
+        self.feeds.push(FeedHandle { group: feed.plan.group, stop, thread, consumer: feed.consumer });
+        Ok(())
+    }
+
+    /// What a strategy may do when it is loaded: what its file says, or a stricter state that was set for all or for its tenant.
+    fn trading_state_of(&self, strategy: &Strategy) -> TradingState {
+        let reaches = |scope: &Scope| {
+            !matches!(scope, Scope::Strategy { .. }) && scope.reaches(strategy.tenant(), &strategy.metadata.name)
+        };
+        let set = self.states.iter().filter(|(scope, _)| reaches(scope)).map(|(_, state)| *state);
+        set.chain([strategy.spec.trading_state]).max().unwrap_or_default()
+    }
+
+    fn make_instance(
+        &mut self,
+        handle: &StrategyHandle,
+        shard: &Shard,
+    ) -> Result<(InstanceHandle, Instance), AppError> {
+        let id = InstanceId(self.next_instance);
+        self.next_instance += 1;
+        let worker = usize::from(shard.index) % self.workers.len();
+        handle.instance(shard, id, worker, self.trading_state_of(&handle.strategy))
+    }
+
+    fn add_instance(&self, handle: &StrategyHandle, made: &InstanceHandle, instance: Instance) {
+        self.metrics.add_strategy(Arc::clone(&made.metrics));
+        let inputs = instance.inputs().collect();
+        self.send(made.worker, Command::AddInstance { feed: handle.feed, instance: Box::new(instance), inputs });
+    }
+
+    /// Brings the instances of partitions to life, or ends them: on-stop, and their working orders are cancelled. When one comes
+    /// back it starts afresh, as after a restart. Returns when the workers have done it.
+    ///
+    /// # Errors
+    /// [`AppError::Start`]; what has come to life by then stays.
+    pub(crate) fn rebalance(
+        &mut self,
+        feed: FeedId,
+        change: Change,
+        partitions: &[(u16, u16)],
+    ) -> Result<(), AppError> {
+        let keys: Vec<_> =
+            self.strategies.iter().filter(|(_, handle)| handle.feed == feed).map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            // Out of the map while it changes: making an instance needs the app too.
+            let Some(mut handle) = self.strategies.remove(&key) else { continue };
+            let done = match change {
+                Change::Taken => self.start_shards(&mut handle, partitions),
+                Change::GivenUp => {
+                    self.stop_shards(&mut handle, partitions);
+                    Ok(())
+                }
+            };
+            self.strategies.insert(key, handle);
+            done?;
+        }
+        self.settle();
+        Ok(())
+    }
+
+    fn start_shards(&mut self, handle: &mut StrategyHandle, partitions: &[(u16, u16)]) -> Result<(), AppError> {
+        let shards: Vec<Shard> = handle.shards.iter().filter(|shard| shard.reads_any(partitions)).cloned().collect();
+        for shard in shards {
+            if handle.instances.iter().any(|instance| instance.shard == shard.index) {
+                continue;
+            }
+            let (made, instance) = self.make_instance(handle, &shard)?;
+            self.add_instance(handle, &made, instance);
+            handle.instances.push(made);
+        }
+        Ok(())
+    }
+
+    fn stop_shards(&mut self, handle: &mut StrategyHandle, partitions: &[(u16, u16)]) {
+        let gone: Vec<u16> =
+            handle.shards.iter().filter(|shard| shard.reads_any(partitions)).map(|shard| shard.index).collect();
+        handle.instances.retain(|instance| {
+            let stays = !gone.contains(&instance.shard);
+            if !stays {
+                self.send(instance.worker, Command::RemoveInstance(instance.id));
+            }
+            stays
+        });
+    }
+
+    /// Keeps what an instance counted that its worker has let go.
+    pub(crate) fn forget(&mut self, gone: &Arc<StrategyMetrics>) {
+        if self.metrics.remove_instance(gone)
+            && let Some(handle) = self.strategies.get_mut(&(gone.tenant.clone(), gone.strategy.clone()))
+        {
+            handle.past.absorb(gone);
+        }
+    }
+}

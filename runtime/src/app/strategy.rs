@@ -1,0 +1,175 @@
+//! One strategy, as the control plane knows it: what its instances are made of, and which of its shards have one.
+
+use std::sync::Arc;
+
+use pinion_spec::ids::ClientOrderId;
+use pinion_spec::strategy::{Encoding, Input, Risk, Strategy, TradingState};
+
+use super::AppError;
+use crate::egress::{OrderIdentity, OrderRoute};
+use crate::instance::{Instance, InstanceId, InstanceParts, InstanceRecorders, ReadyGuest};
+use crate::instruments::Instruments;
+use crate::metrics::{StrategyMetrics, recorder};
+use crate::plan::Shard;
+use crate::risk::{Executions, Limits};
+use crate::sandbox::{Fault, Host, HostConfig, Module};
+use crate::worker::FeedId;
+
+/// One instance, as the control plane knows it.
+pub(crate) struct InstanceHandle {
+    pub(crate) id: InstanceId,
+    /// Its shard's number.
+    pub(super) shard: u16,
+    pub(super) worker: usize,
+    pub(super) identity: OrderIdentity,
+    pub(crate) metrics: Arc<StrategyMetrics>,
+}
+
+/// One strategy, as the control plane knows it.
+pub(crate) struct StrategyHandle {
+    pub(crate) strategy: Strategy,
+    pub(crate) module: Module,
+    pub(super) index: usize,
+    pub(super) feed: FeedId,
+    /// Every shard that its inputs give, whether it runs here or not.
+    pub(super) shards: Vec<Shard>,
+    pub(super) input_topics: Arc<[String]>,
+    pub(super) instruments: Arc<Instruments>,
+    pub(crate) instances: Vec<InstanceHandle>,
+    /// Counts of instances that are gone, and the strategy's states while it has none.
+    pub(super) past: Past,
+}
+
+/// What a strategy's former instances have counted and timed: a counter that fell when a shard went elsewhere would look like a
+/// restart.
+pub(super) struct Past {
+    pub(super) metrics: Arc<StrategyMetrics>,
+    recorders: InstanceRecorders,
+}
+
+impl Past {
+    pub(super) fn new(tenant: &str, strategy: &str) -> Self {
+        let (call, call_reader) = recorder();
+        let (risk, risk_reader) = recorder();
+        let metrics = Arc::new(StrategyMetrics::new(tenant, strategy, None, call_reader, risk_reader));
+        Self { metrics, recorders: InstanceRecorders { strategy: call, risk } }
+    }
+
+    /// Adds what an instance counted that no longer runs.
+    pub(super) fn absorb(&mut self, gone: &StrategyMetrics) {
+        self.metrics.absorb(gone);
+        self.recorders.strategy.absorb(&gone.strategy_latency);
+        self.recorders.risk.absorb(&gone.risk_latency);
+    }
+}
+
+/// What its orders carry instead of its names.
+pub(super) fn order_hash(strategy: &Strategy) -> u32 {
+    ClientOrderId::strategy_hash(strategy.tenant(), &strategy.metadata.name)
+}
+
+/// Where a strategy's orders go, decided by the module of that digest.
+#[must_use]
+pub fn strategy_route(
+    strategy: &Strategy,
+    strategy_index: usize,
+    module_digest: String,
+    input_topics: Arc<[String]>,
+    instruments: Arc<Instruments>,
+    identity: OrderIdentity,
+) -> OrderRoute {
+    let outputs = &strategy.spec.outputs;
+    OrderRoute {
+        strategy_index,
+        tenant: strategy.tenant().to_owned(),
+        strategy: strategy.metadata.name.clone(),
+        module_digest,
+        orders_topic: outputs.orders.topic.clone(),
+        encoding: outputs.orders.encoding,
+        denials_topic: outputs.denials.as_ref().map(|output| output.topic.clone()),
+        input_topics,
+        instruments,
+        identity,
+    }
+}
+
+impl StrategyHandle {
+    /// Its limits: those of the file, else the defaults.
+    pub(super) fn risk(&self) -> Risk {
+        self.strategy.spec.risk.clone().unwrap_or_default()
+    }
+
+    /// Without execution reports positions are assumed from what was sent.
+    fn executions(&self) -> Executions {
+        let reports = |input: &Input| input.encoding == Encoding::PinionExecution;
+        if self.strategy.spec.inputs.iter().any(reports) { Executions::Reported } else { Executions::Assumed }
+    }
+
+    pub(super) fn limits(&self, risk: &Risk) -> Result<Limits, AppError> {
+        Limits::compile(risk, &self.instruments).map_err(|problem| AppError::Risk {
+            strategy: self.strategy.metadata.name.clone(),
+            problem: problem.to_string(),
+        })
+    }
+
+    pub(super) fn route(&self, identity: &OrderIdentity) -> OrderRoute {
+        strategy_route(
+            &self.strategy,
+            self.index,
+            self.module.digest().to_string(),
+            Arc::clone(&self.input_topics),
+            Arc::clone(&self.instruments),
+            identity.clone(),
+        )
+    }
+
+    /// A fresh guest that `on-init` has accepted.
+    pub(super) fn ready_guest(&self) -> Result<ReadyGuest, Fault> {
+        let spec = &self.strategy.spec;
+        let host = Host::new(HostConfig {
+            instruments: Arc::clone(&self.instruments),
+            intents_per_call: spec.budget.intents_per_call as usize,
+            log_bytes_per_second: spec.budget.log_bytes_per_second,
+        });
+        let mut guest = self.module.instantiate(host, &spec.budget)?;
+        let params: Vec<(String, String)> =
+            spec.params.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        let callbacks = guest.init(&params)?;
+        Ok(ReadyGuest { guest, callbacks })
+    }
+
+    /// An instance for a shard, not yet started.
+    ///
+    /// # Errors
+    /// [`AppError::Risk`], [`AppError::Start`]
+    pub(super) fn instance(
+        &self,
+        shard: &Shard,
+        id: InstanceId,
+        worker: usize,
+        trading_state: TradingState,
+    ) -> Result<(InstanceHandle, Instance), AppError> {
+        let name = &self.strategy.metadata.name;
+        let identity = OrderIdentity {
+            strategy: order_hash(&self.strategy),
+            sources: shard.sources.iter().map(|source| (source.topic_hash, source.partition)).collect(),
+        };
+        let (call, call_reader) = recorder();
+        let (risk, risk_reader) = recorder();
+        let tenant = self.strategy.tenant();
+        let metrics = Arc::new(StrategyMetrics::new(tenant, name, Some(shard.index), call_reader, risk_reader));
+        let parts = InstanceParts {
+            id,
+            route: Arc::new(self.route(&identity)),
+            limits: Arc::new(self.limits(&self.risk())?),
+            executions: self.executions(),
+            trading_state,
+            sources: shard.sources.clone(),
+            metrics: Arc::clone(&metrics),
+            recorders: InstanceRecorders { strategy: call, risk },
+        };
+        let ready = self.ready_guest().map_err(|fault| AppError::Start { strategy: name.clone(), fault })?;
+        let handle = InstanceHandle { id, shard: shard.index, worker, identity, metrics };
+        Ok((handle, Instance::new(parts, ready)))
+    }
+}

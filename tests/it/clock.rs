@@ -1,0 +1,70 @@
+//! The stream clock and its timers, on a worker that is fed by hand.
+
+use std::sync::Mutex;
+
+use pinion_runtime::event::{Body, Event, FLAG_LAST, Head, Origin, Quote, Stamp};
+use pinion_strategy::{Callbacks, Host, Instrument, Params, Strategy};
+use pinion_tests::captures::SPOT;
+use pinion_tests::native::Native;
+use pinion_tests::rig::{Rig, example, host_of, ready};
+
+/// What the strategy was called with, and its clock then.
+static SEEN: Mutex<Vec<(&str, u64)>> = Mutex::new(Vec::new());
+
+/// Sets two timers at its first quote, the later one first.
+struct Clocked {
+    quotes: u32,
+}
+
+impl Strategy for Clocked {
+    const WANTS: Callbacks = Callbacks::QUOTE.and(Callbacks::TIMER);
+
+    fn new(_: &Params, _: &[Instrument]) -> Result<Self, String> {
+        Ok(Self { quotes: 0 })
+    }
+
+    fn on_quote(&mut self, host: &mut impl Host, _: &pinion_strategy::Quote) {
+        SEEN.lock().unwrap().push(("quote", host.now()));
+        if self.quotes == 0 {
+            host.set_timer(1, host.now() + 500);
+            host.set_timer(2, host.now() + 300);
+        }
+        self.quotes += 1;
+    }
+
+    fn on_timer(&mut self, host: &mut impl Host, _: u64, at: u64) {
+        assert_eq!(host.now(), at, "a timer's own time is the clock's");
+        SEEN.lock().unwrap().push(("timer", host.now()));
+    }
+}
+
+fn quote(offset: u64, ts_recv: u64) -> Event {
+    Event {
+        head: Head { flags: FLAG_LAST, ts_recv, ..Head::default() },
+        body: Body::Quote(Quote { bid_price: 1, bid_size: 1, ask_price: 2, ask_size: 1, bid_count: 0, ask_count: 0 }),
+        origin: Origin { topic: 0, partition: 0, offset },
+        stamp: Stamp::default(),
+    }
+}
+
+#[test]
+fn a_timer_fires_at_its_own_time_before_the_event_that_passes_it_and_the_clock_never_goes_back() {
+    let strategy = example("ema-cross", &SPOT);
+    let mut rig = Rig::start(strategy.spec.inputs[0].resync, || {});
+    rig.load(&strategy, ready(Box::new(Native::<Clocked>::new(host_of(&strategy))), &strategy));
+    for (offset, ts_recv) in [(0, 1_000), (1, 1_100), (2, 5_000), (3, 4_000), (4, 5_100)] {
+        rig.push(&[quote(offset, ts_recv)]);
+    }
+    rig.settle();
+    let _ = rig.finish();
+    let wanted = [
+        ("quote", 1_000),
+        ("quote", 1_100),
+        ("timer", 1_300),
+        ("timer", 1_500),
+        ("quote", 5_000),
+        ("quote", 5_000),
+        ("quote", 5_100),
+    ];
+    assert_eq!(*SEEN.lock().unwrap(), wanted);
+}
