@@ -18,7 +18,7 @@ Examples:
 Exit codes:
   0   as asked
   64  a wrong command line or file
-  69  the broker cannot be reached, or did not take what it was given
+  69  the broker cannot be reached, does not let us in, or did not take what it was given
   70  our fault"
 )]
 pub struct Cli {

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use pinion_runtime::args::chain;
+use pinion_runtime::kafka::AccessError;
 use pinion_runtime::run::{RunError, exit};
 use thiserror::Error;
 
@@ -11,7 +13,7 @@ pub enum CliError {
     /// The command line or a file is wrong: exit code 64.
     #[error("{0}")]
     Usage(String),
-    /// The broker cannot be reached or did not take what it was given: exit code 69.
+    /// The broker cannot be reached, lets us not in, or did not take what it was given: exit code 69.
     #[error("{0}")]
     Unavailable(String),
     /// Our own fault: exit code 70.
@@ -23,6 +25,15 @@ pub enum CliError {
 }
 
 impl CliError {
+    /// Why the cluster behind `--brokers` cannot be used.
+    pub(crate) fn no_access(brokers: &str, error: &AccessError) -> Self {
+        let text = format!("--brokers {brokers}: {}", chain(error));
+        match error {
+            AccessError::Settings { .. } => Self::Usage(text),
+            _ => Self::Unavailable(text),
+        }
+    }
+
     /// The process's exit code.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {

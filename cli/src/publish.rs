@@ -14,6 +14,8 @@ use std::time::Duration;
 use clap::Args;
 use pinion_runtime::clock::mono_ns;
 use pinion_runtime::decode::{Decoder, Record};
+use pinion_runtime::kafka::Kafka;
+use pinion_runtime::run::RunError;
 use pinion_spec::strategy::Encoding;
 
 use crate::capture::{Capture, Frame, encoding_named};
@@ -46,6 +48,9 @@ pub struct PublishArgs {
     /// Brokers to ask for the cluster
     #[arg(long, value_name = "HOST:PORT,..")]
     pub brokers: String,
+    /// A properties file with more client settings: TLS, SASL. Secrets belong there
+    #[arg(long, value_name = "FILE")]
+    pub kafka_properties: Option<PathBuf>,
     /// Topic to write to; it must exist, unless the broker creates topics by itself
     #[arg(long)]
     pub topic: String,
@@ -98,7 +103,8 @@ fn publish(args: &PublishArgs, stop: &Receiver<()>) -> Result<Summary, CliError>
     };
     let mut decoder =
         Decoder::new(encoding, encoding.name(), &[]).map_err(|error| CliError::Internal(error.to_string()))?;
-    let to = Destination { brokers: &args.brokers, topic: &args.topic, partition: args.partition };
+    let kafka = Kafka::of(&args.brokers, args.kafka_properties.as_deref()).map_err(RunError::from)?;
+    let to = Destination { kafka: &kafka, topic: &args.topic, partition: args.partition };
     let sender = Sender::connect(to, stop)?;
     let started_ns = mono_ns();
     let mut summary = Summary::default();

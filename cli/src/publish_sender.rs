@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use pinion_runtime::clock::{mono_ns, wall_ns};
 use pinion_runtime::decode::TS_RECV_HEADER;
+use pinion_runtime::kafka::{Callbacks, Kafka, TopicUse};
 use rdkafka::ClientContext;
-use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
+use rdkafka::client::OAuthToken;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
@@ -16,8 +18,6 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 use crate::capture::Frame;
 use crate::error::CliError;
 
-/// How long the broker has to say that it is there.
-const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a record may wait for its acknowledgement, and the last ones for theirs.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause before a send is tried again when librdkafka's queue is full.
@@ -26,15 +26,28 @@ const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(1);
 const SPIN_NS: u64 = 100_000;
 
 /// What became of records, counted by the producer's own thread.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Deliveries {
+    callbacks: Callbacks,
     acked: Arc<AtomicU64>,
     failed: Arc<AtomicU64>,
 }
 
 impl ClientContext for Deliveries {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.callbacks.log(level, facility, message);
+    }
+
     /// Connection errors are librdkafka's to mend; what does not arrive fails its delivery.
-    fn error(&self, _: KafkaError, _: &str) {}
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.callbacks.error(error, reason);
+    }
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.callbacks.generate_oauth_token(config)
+    }
 }
 
 impl ProducerContext for Deliveries {
@@ -68,8 +81,8 @@ pub(crate) struct Delivered {
 /// Where frames go.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Destination<'a> {
-    /// Bootstrap servers.
-    pub(crate) brokers: &'a str,
+    /// The way to Kafka.
+    pub(crate) kafka: &'a Kafka,
     /// Topic.
     pub(crate) topic: &'a str,
     /// Partition; by the record's key where there is none.
@@ -78,6 +91,7 @@ pub(crate) struct Destination<'a> {
 
 /// The way to the topic.
 pub(crate) struct Sender<'a> {
+    kafka: &'a Kafka,
     producer: ThreadedProducer<Deliveries>,
     deliveries: Deliveries,
     topic: &'a str,
@@ -88,28 +102,23 @@ pub(crate) struct Sender<'a> {
 impl<'a> Sender<'a> {
     /// Asks the brokers for the topic: what is wrong is known before anything is sent.
     pub(crate) fn connect(to: Destination<'a>, stop: &'a Receiver<()>) -> Result<Self, CliError> {
-        let mut config = ClientConfig::new();
+        let mut config = to.kafka.plain();
         config
-            .set("bootstrap.servers", to.brokers)
             .set("client.id", "pinion-publish")
             // A record leaves when it is due, and in order whatever is retried.
             .set("linger.ms", "0")
             .set("enable.idempotence", "true")
             .set("message.timeout.ms", DELIVERY_TIMEOUT.as_millis().to_string());
-        let deliveries = Deliveries::default();
-        let producer = ThreadedProducer::from_config_and_context(&config, deliveries.clone()).map_err(|error| {
-            CliError::Usage(format!("cannot make a producer for --brokers {}: {error}", to.brokers))
-        })?;
-        let metadata = producer.client().fetch_metadata(Some(to.topic), METADATA_TIMEOUT).map_err(|error| {
-            CliError::Unavailable(format!(
-                "no answer from --brokers {} within {} s ({error}); is the broker running, and does its advertised listener \
-                 resolve from here?",
-                to.brokers,
-                METADATA_TIMEOUT.as_secs()
-            ))
-        })?;
-        let topic = metadata.topics().iter().find(|topic| topic.name() == to.topic);
-        let partitions = topic.map_or(0, |topic| topic.partitions().len());
+        let callbacks = to.kafka.callbacks("publish");
+        let deliveries = Deliveries { callbacks: callbacks.clone(), acked: Arc::default(), failed: Arc::default() };
+        let no_access = |error| CliError::no_access(to.kafka.brokers(), &error);
+        let producer: ThreadedProducer<Deliveries> = config
+            .create_with_context(deliveries.clone())
+            .map_err(|error| no_access(to.kafka.settings_error(&error)))?;
+        // The producer has a thread that polls it: here there is only to wait.
+        let asked = (to.topic, TopicUse::Write);
+        let partitions =
+            to.kafka.partitions(producer.client(), &callbacks, asked, std::thread::park_timeout).map_err(no_access)?;
         if partitions == 0 {
             return Err(CliError::Usage(format!("topic {} is not there; create it, or check --topic", to.topic)));
         }
@@ -121,7 +130,7 @@ impl<'a> Sender<'a> {
             )));
         }
         let partition = to.partition.map(i32::from);
-        Ok(Self { producer, deliveries, topic: to.topic, partition, stop })
+        Ok(Self { kafka: to.kafka, producer, deliveries, topic: to.topic, partition, stop })
     }
 
     /// Waits until a frame is due. True when there is no use in going on.
@@ -170,7 +179,8 @@ impl<'a> Sender<'a> {
                     }
                 }
                 Err((error, _)) => {
-                    return Err(CliError::Unavailable(format!("cannot send to topic {}: {error}", self.topic)));
+                    let why = self.kafka.refused(&error, self.producer.client().fatal_error(), self.topic);
+                    return Err(CliError::Unavailable(format!("cannot send to topic {}: {why}", self.topic)));
                 }
             }
         }

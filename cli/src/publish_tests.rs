@@ -44,6 +44,7 @@ fn args(brokers: String, file: &Scratch, speed: &str) -> PublishArgs {
     PublishArgs {
         file: file.0.clone(),
         brokers,
+        kafka_properties: None,
         topic: TOPIC.to_owned(),
         partition: Some(1),
         speed: speed.parse().unwrap(),

@@ -23,8 +23,8 @@ Examples:
   pinion run mine.yaml theirs.yaml --brokers localhost:9092 --pin 2,3 --wait spin --admin 127.0.0.1:9101
   pinion run mine.yaml --brokers kafka:9093 --kafka-properties tls.properties --format json
 
-Exit codes: 0 drained and committed, 64 a bad file or command line, 69 no broker, or one that did not acknowledge all orders in time, \
-70 our fault")]
+Exit codes: 0 drained and committed, 64 a bad file or command line, 69 no broker, or one that does not let \
+us in or did not acknowledge all orders in time, 70 our fault")]
 pub struct RunCommand {
     /// What to run, and where
     #[command(flatten)]

@@ -69,10 +69,7 @@ impl RunArgs {
     /// # Errors
     /// What is wrong with a file that the command line names.
     pub fn config(&self) -> Result<RunConfig, RunError> {
-        let mut kafka = Kafka::new(&self.brokers);
-        if let Some(path) = &self.kafka_properties {
-            kafka = kafka.with_properties(path)?;
-        }
+        let kafka = Kafka::of(&self.brokers, self.kafka_properties.as_deref())?;
         let mut strategies = Vec::new();
         for file in &self.files {
             strategies.extend(loading::read(file)?);

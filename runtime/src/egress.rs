@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
@@ -17,7 +18,7 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, T
 use crate::clock::mono_ns;
 use crate::event::{Origin, Stamp};
 use crate::instruments::Instruments;
-use crate::kafka::Kafka;
+use crate::kafka::{AccessError, Callbacks, Kafka};
 use crate::metrics::{Counter, Recorder, WorkerMetrics};
 use crate::offsets::Offsets;
 use crate::ring::{Wait, Waiter, Waker};
@@ -236,16 +237,22 @@ struct Ack {
 /// Runs on the producer's own poll thread, so an acknowledgement is timed when it comes.
 struct AckContext {
     acks: Sender<Ack>,
-    log: crate::kafka::Log,
+    callbacks: Callbacks,
 }
 
 impl ClientContext for AckContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: rdkafka::config::RDKafkaLogLevel, fac: &str, message: &str) {
-        self.log.line(level, fac, message);
+        self.callbacks.log(level, fac, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.log.error(&error, reason);
+        self.callbacks.error(error, reason);
+    }
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.callbacks.generate_oauth_token(config)
     }
 }
 
@@ -282,6 +289,7 @@ enum Flight {
 /// The egress thread's state.
 pub struct Egress {
     producer: ThreadedProducer<AckContext>,
+    kafka: Kafka,
     commands: Receiver<EgressCommand>,
     dead_letters: Receiver<DeadLetter>,
     acks: Receiver<Ack>,
@@ -307,13 +315,15 @@ impl Egress {
     /// Makes the producer; on a thread that is not pinned, whose affinity the client's threads take over.
     ///
     /// # Errors
-    /// What librdkafka says of the configuration.
-    pub fn new(parts: EgressParts) -> Result<Self, KafkaError> {
+    /// [`AccessError::Settings`]
+    pub fn new(parts: EgressParts) -> Result<Self, AccessError> {
         let (sender, acks) = crossbeam_channel::unbounded();
-        let context = AckContext { acks: sender, log: crate::kafka::Log::new("egress") };
-        let producer = parts.kafka.producer().create_with_context(context)?;
+        let context = AckContext { acks: sender, callbacks: parts.kafka.callbacks("egress") };
+        let made = parts.kafka.producer().create_with_context(context);
+        let producer = made.map_err(|error| parts.kafka.settings_error(&error))?;
         Ok(Self {
             producer,
+            kafka: parts.kafka,
             commands: parts.commands,
             dead_letters: parts.dead_letters,
             acks,
@@ -498,7 +508,8 @@ impl Egress {
                 Flight::Order { strategy_index, .. } => Some(strategy_index),
                 Flight::Dead { .. } | Flight::Free => None,
             };
-            let _ = self.failures.send(Undeliverable { strategy_index, topic, error: error.to_string() });
+            let error = self.kafka.refused(&error, self.producer.client().fatal_error(), &topic);
+            let _ = self.failures.send(Undeliverable { strategy_index, topic, error });
             return;
         }
         self.metrics.acked.add(1);

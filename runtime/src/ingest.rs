@@ -3,14 +3,15 @@
 //! Promise: every record that is read reaches every worker that is to see it, in the order of its partition, or is counted by
 //! the reason why not; a full ring pauses its partitions and drops nothing; a lost broker is waited for.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
+use rdkafka::client::OAuthToken;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message, Timestamp};
 use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
 
@@ -20,7 +21,7 @@ use crate::clock::{mono_ns, wall_ns};
 use crate::decode::{DecodeError, Decoder, Record, TS_RECV_HEADER, ts_recv_of_header};
 use crate::egress::DeadLetter;
 use crate::event::{Body, Event, FLAG_LAST, Head, Origin, Stamp};
-use crate::kafka::{self, Kafka};
+use crate::kafka::{self, ANSWER, AccessError, Callbacks, Kafka, Right, TopicUse};
 use crate::limits::{ORDER_OFFSET_BITS, PAUSE_AFTER_NS, RESUME_FREE_EVENTS};
 use crate::metrics::{EventKind, FeedMetrics, Recorder};
 use crate::offsets::Offsets;
@@ -122,7 +123,8 @@ pub enum Change {
 
 /// The consumer's callbacks: they run inside `poll`, on the ingest thread.
 pub struct FeedContext {
-    log: kafka::Log,
+    kafka: Kafka,
+    callbacks: Callbacks,
     group: String,
     topics: Vec<String>,
     metrics: Arc<FeedMetrics>,
@@ -140,15 +142,21 @@ struct Begun {
 }
 
 impl ClientContext for FeedContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
-        self.log.line(level, facility, message);
+        self.callbacks.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         if kafka::is_unreachable(&error) {
             self.set_connected(false);
         }
-        self.log.error(&error, reason);
+        self.callbacks.error(error, reason);
+    }
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.callbacks.generate_oauth_token(config)
     }
 
     fn stats(&self, statistics: Statistics) {
@@ -271,7 +279,7 @@ fn commit(consumer: &FeedConsumer, mode: CommitMode) -> KafkaResult<()> {
 /// Why a feed cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
-    /// No broker answered in time, or the client could not be made.
+    /// The cluster cannot be used: no answer, no entry, or a right that is lacking.
     #[error("asking the brokers {brokers} for the topics of group {group}")]
     Kafka {
         /// The brokers, as given.
@@ -279,7 +287,7 @@ pub enum FeedError {
         /// The group.
         group: String,
         /// Why.
-        source: Box<KafkaError>,
+        source: Box<AccessError>,
     },
     /// A topic or partition of the strategy file is not there.
     #[error("topic {topic} {problem}")]
@@ -332,17 +340,16 @@ const POLL: Duration = Duration::from_millis(20);
 const RELIEVED_POLL: Duration = Duration::from_millis(1);
 /// How long a passing burst is given before the next look.
 const BURST_WAIT: Duration = Duration::from_micros(50);
-/// How long metadata may take.
-const METADATA: Duration = Duration::from_secs(10);
-
-/// Makes a feed's consumer, and says how many partitions each of its topics has. Blocks while it asks the broker.
+/// Makes a feed's consumer, and says how many partitions each of its topics has. Blocks while it asks the broker, also whether
+/// what comes of the feed may be written to `outputs`.
 ///
 /// # Errors
-/// A missing topic or partition; no broker.
+/// A missing topic or partition; no broker, no entry, or a right that is lacking.
 pub fn open(
     kafka: &Kafka,
     group: &str,
     inputs: &[FeedInput],
+    outputs: &BTreeSet<&str>,
     metrics: &Arc<FeedMetrics>,
 ) -> Result<(Arc<FeedConsumer>, Vec<usize>), FeedError> {
     let failed = |source| FeedError::Kafka {
@@ -355,18 +362,22 @@ pub fn open(
     let earliest = inputs.first().is_none_or(|input| input.start == Start::Earliest);
     config.set("auto.offset.reset", if earliest { "earliest" } else { "latest" });
     let context = FeedContext {
-        log: kafka::Log::new("ingest"),
+        kafka: kafka.clone(),
+        callbacks: kafka.callbacks("ingest"),
         group: group.to_owned(),
         topics: inputs.iter().map(|input| input.topic.clone()).collect(),
         metrics: Arc::clone(metrics),
         begun: OnceLock::new(),
     };
-    let consumer: FeedConsumer = config.create_with_context(context).map_err(failed)?;
+    let consumer: FeedConsumer =
+        config.create_with_context(context).map_err(|error| failed(kafka.settings_error(&error)))?;
+    let callbacks = &consumer.context().callbacks;
+    // Nothing is assigned yet: a poll returns no record.
+    let partitions =
+        |topic| kafka.partitions(consumer.client(), callbacks, topic, |time| drop(consumer.poll(time))).map_err(failed);
     let mut counts = Vec::with_capacity(inputs.len());
     for input in inputs {
-        let metadata = consumer.fetch_metadata(Some(&input.topic), METADATA).map_err(failed)?;
-        let topic = metadata.topics().iter().find(|topic| topic.name() == input.topic);
-        let count = topic.filter(|topic| topic.error().is_none()).map_or(0, |topic| topic.partitions().len());
+        let count = partitions((&input.topic, TopicUse::Read))?;
         let problem = |problem| Err(FeedError::Topic { topic: input.topic.clone(), problem });
         if count == 0 {
             return problem("does not exist on this cluster; create it or correct `topic`".to_owned());
@@ -375,6 +386,13 @@ pub fn open(
             return problem(format!("has partitions 0 to {}, not {last}", count - 1));
         }
         counts.push(count);
+    }
+    if let Some(input) = inputs.first() {
+        kafka.check_group(&consumer, callbacks, (group, &input.topic)).map_err(failed)?;
+    }
+    for topic in outputs {
+        // Who may not write a topic is not told of it either. One that does not exist may be made by the first record.
+        partitions((topic, TopicUse::Write))?;
     }
     metrics.connected.set(1);
     Ok((Arc::new(consumer), counts))
@@ -422,7 +440,11 @@ impl Ingest {
             }
             self.metrics.connected.set(0);
             tracing::warn!(group = self.metrics.group, %error, "cannot begin reading; trying again");
-            std::thread::park_timeout(backoff);
+            // Polled, not slept: without a fresh token it would never begin. Nothing is assigned, so nothing is missed.
+            let until = mono_ns() + u64::try_from(backoff.as_nanos()).unwrap_or(u64::MAX);
+            while mono_ns() < until {
+                drop(self.consumer.poll(POLL));
+            }
             backoff = (backoff * 2).min(Duration::from_secs(2));
         }
         let consumer = Arc::clone(&self.consumer);
@@ -441,20 +463,33 @@ impl Ingest {
                 Some(Ok(_)) if self.stopped() => break,
                 Some(Ok(message)) => self.take(&message),
                 Some(Err(KafkaError::PartitionEOF(_))) => self.quiet.set(true),
-                Some(Err(error)) => {
-                    // Silence says nothing now.
-                    self.quiet.set(false);
-                    if kafka::is_unreachable(&error) {
-                        consumer.context().set_connected(false);
-                    } else {
-                        tracing::warn!(group = self.metrics.group, %error, "reading failed; the client goes on trying");
-                    }
-                }
+                Some(Err(error)) => self.failed(&error),
             }
         }
         // What is left of the last record still goes to its worker: a drained runtime has no half-read record.
         while !self.flush() {
             std::thread::yield_now();
+        }
+    }
+
+    /// A poll that failed. The client goes on trying, whatever it is.
+    fn failed(&self, error: &KafkaError) {
+        // Silence says nothing now.
+        self.quiet.set(false);
+        let (group, context) = (&self.metrics.group, self.consumer.context());
+        if kafka::is_unreachable(error) {
+            return context.set_connected(false);
+        }
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                let (topics, user) = (context.topics.join(", "), context.kafka.principal());
+                tracing::error!(group, topics, user, "one of the topics may not be read; grant the user Read on it");
+            }
+            Some(RDKafkaErrorCode::GroupAuthorizationFailed) => {
+                let forbidden = context.kafka.forbidden(Right::Group(group.clone()));
+                tracing::error!(group, error = %forbidden, "the group may not be used");
+            }
+            _ => tracing::warn!(group, %error, "reading failed; the client goes on trying"),
         }
     }
 
@@ -531,13 +566,13 @@ impl Ingest {
                 }
             }
         }
-        let committed = self.consumer.committed_offsets(wanted, METADATA)?;
+        let committed = self.consumer.committed_offsets(wanted, ANSWER)?;
         let mut assigned = TopicPartitionList::new();
         for element in committed.elements() {
             let offset = match element.offset() {
                 Offset::Offset(offset) => offset,
                 _ => {
-                    let (low, high) = self.consumer.fetch_watermarks(element.topic(), element.partition(), METADATA)?;
+                    let (low, high) = self.consumer.fetch_watermarks(element.topic(), element.partition(), ANSWER)?;
                     let start =
                         self.inputs.iter().find(|input| input.topic == element.topic()).map(|input| input.start);
                     if start == Some(Start::Earliest) { low } else { high }

@@ -1,4 +1,4 @@
-//! How Pinion talks to Kafka: the low-latency profile, what a deployment adds to it, and librdkafka's log.
+//! How Pinion talks to Kafka: the low-latency profile, and what a deployment adds to it: TLS, SASL.
 //!
 //! | setting | value | why |
 //! |---|---|---|
@@ -18,13 +18,26 @@ use std::path::Path;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
+
+mod access;
+mod callbacks;
+mod token;
+
+pub(crate) use access::ANSWER;
+pub use access::{AccessError, Right, TopicUse};
+pub use callbacks::{Callbacks, is_fatal, is_unreachable};
+pub use token::{TokenError, TokenFile, TokenUrlError};
 
 /// Which Kafka, and the settings that a deployment adds (TLS, SASL). `Debug` shows no value of them.
 #[derive(Clone)]
 pub struct Kafka {
     brokers: String,
     extra: BTreeMap<String, String>,
+    /// Where `extra` comes from, for messages.
+    properties: Option<String>,
+    /// Where tokens come from, with SASL/OAUTHBEARER.
+    token: Option<TokenFile>,
 }
 
 impl std::fmt::Debug for Kafka {
@@ -62,7 +75,42 @@ pub enum PropertiesError {
         /// The setting.
         key: String,
     },
+    /// A setting that librdkafka does not have, or not in this build, or a value that it does not take.
+    #[error("{path}:{line}: {problem}")]
+    Setting {
+        /// Which file.
+        path: String,
+        /// Which line, from 1.
+        line: usize,
+        /// What librdkafka says.
+        problem: String,
+    },
+    /// OAUTHBEARER's tokens come from somewhere that Pinion cannot read.
+    #[error("{path}:{line}: {TOKEN_URL}: {problem}")]
+    TokenUrl {
+        /// Which file.
+        path: String,
+        /// Which line, from 1.
+        line: usize,
+        /// What is supported.
+        problem: TokenUrlError,
+    },
+    /// OAUTHBEARER without a word about where its tokens come from.
+    #[error(
+        "{path}: sasl.mechanism=OAUTHBEARER needs {TOKEN_URL}=file:///PATH, a file that holds a JWT and is kept fresh"
+    )]
+    NoToken {
+        /// Which file.
+        path: String,
+    },
 }
+
+/// The Java clients' name for where tokens come from. librdkafka has it only with an OIDC client of its own, which this build
+/// lacks; so it is read here.
+const TOKEN_URL: &str = "sasl.oauthbearer.token.endpoint.url";
+
+/// librdkafka's two names for the mechanism.
+const MECHANISM: [&str; 2] = ["sasl.mechanism", "sasl.mechanisms"];
 
 /// Settings that Pinion's delivery promise rests on.
 const FIXED: [&str; 9] = [
@@ -81,7 +129,19 @@ impl Kafka {
     /// These brokers, nothing added.
     #[must_use]
     pub fn new(brokers: impl Into<String>) -> Self {
-        Self { brokers: brokers.into(), extra: BTreeMap::new() }
+        Self { brokers: brokers.into(), extra: BTreeMap::new(), properties: None, token: None }
+    }
+
+    /// As a command line names it: brokers, and a properties file perhaps.
+    ///
+    /// # Errors
+    /// As [`Kafka::with_properties`].
+    pub fn of(brokers: &str, properties: Option<&Path>) -> Result<Self, PropertiesError> {
+        let kafka = Self::new(brokers);
+        match properties {
+            Some(path) => kafka.with_properties(path),
+            None => Ok(kafka),
+        }
     }
 
     /// The brokers, as given.
@@ -118,9 +178,35 @@ impl Kafka {
             if FIXED.contains(&key) {
                 return Err(PropertiesError::Fixed { path: shown, line: line_number, key: key.to_owned() });
             }
+            if key == TOKEN_URL {
+                let file = TokenFile::from_url(value).map_err(|problem| PropertiesError::TokenUrl {
+                    path: shown.clone(),
+                    line: line_number,
+                    problem,
+                })?;
+                self.token = Some(file);
+                continue;
+            }
+            // Here, where the line is known; and later errors of librdkafka's would show the value.
+            if let Err(KafkaError::ClientConfig(_, problem, ..)) =
+                ClientConfig::new().set(key, value).create_native_config()
+            {
+                return Err(PropertiesError::Setting { path: shown, line: line_number, problem });
+            }
             self.extra.insert(key.to_owned(), value.to_owned());
         }
+        let oauth = MECHANISM.iter().any(|key| self.extra.get(*key).is_some_and(|value| value == "OAUTHBEARER"));
+        if oauth && self.token.is_none() {
+            return Err(PropertiesError::NoToken { path: shown });
+        }
+        self.properties = Some(shown);
         Ok(self)
+    }
+
+    /// What a client of this name answers librdkafka.
+    #[must_use]
+    pub fn callbacks(&self, client: &'static str) -> Callbacks {
+        Callbacks::new(client, self.token.clone())
     }
 
     fn base(&self) -> ClientConfig {
@@ -174,70 +260,14 @@ impl Kafka {
         // A producer warns of what only a consumer has a use for.
         self.finish(config, |key| !key.starts_with("fetch."))
     }
-}
 
-/// Where librdkafka's own log lines go, and whether any broker answers.
-#[derive(Debug, Clone)]
-pub struct Log {
-    client: &'static str,
-}
-
-impl Log {
-    /// For the client of this name.
+    /// A client of no profile, for a tool: the brokers, and what the deployment adds.
     #[must_use]
-    pub const fn new(client: &'static str) -> Self {
-        Self { client }
+    pub fn plain(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers);
+        self.finish(config, |key| !key.starts_with("fetch."))
     }
-
-    /// A log line of the library.
-    pub fn line(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        let client = self.client;
-        match level {
-            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
-                tracing::error!(client, facility, "{message}");
-            }
-            RDKafkaLogLevel::Warning => tracing::warn!(client, facility, "{message}"),
-            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(client, facility, "{message}"),
-            RDKafkaLogLevel::Debug => tracing::debug!(client, facility, "{message}"),
-        }
-    }
-
-    /// An error of the client as a whole. Lost connections are the client's to mend and only worth a warning.
-    pub fn error(&self, error: &KafkaError, reason: &str) {
-        let client = self.client;
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
-            // Not an error: it tells a quiet stream, and `poll` returns it too.
-        } else if is_unreachable(error) {
-            // One for every attempt to connect, forty a second. The library's own log line, which it holds back when it repeats
-            // itself, names the broker and the reason.
-            tracing::debug!(client, "{reason}");
-        } else if is_fatal(error) {
-            tracing::error!(client, "{reason}");
-        } else {
-            tracing::warn!(client, "{reason}");
-        }
-    }
-}
-
-/// Whether a client can never work again.
-#[must_use]
-pub fn is_fatal(error: &KafkaError) -> bool {
-    matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::SaslAuthenticationFailed))
-}
-
-/// Whether an error says that no broker can be reached.
-#[must_use]
-pub fn is_unreachable(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::OperationTimedOut
-                | RDKafkaErrorCode::Resolve
-                | RDKafkaErrorCode::WaitingForCoordinator
-        )
-    )
 }
 
 #[cfg(test)]
@@ -250,12 +280,38 @@ mod tests {
         assert!(!format!("{kafka:?}").contains("hunter2"));
     }
 
+    /// What is said of a properties file.
+    fn refused(name: &str, text: &str) -> PropertiesError {
+        let path = std::env::temp_dir().join(format!("pinion-properties-{}-{name}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        let outcome = Kafka::new("broker:9092").with_properties(&path);
+        std::fs::remove_file(&path).unwrap();
+        outcome.unwrap_err()
+    }
+
     #[test]
     fn a_setting_that_the_delivery_promise_rests_on_is_refused_with_its_line() {
-        let path = std::env::temp_dir().join(format!("pinion-properties-{}", std::process::id()));
-        std::fs::write(&path, "# TLS\nsecurity.protocol=SSL\nenable.auto.commit=true\n").unwrap();
-        let error = Kafka::new("broker:9092").with_properties(&path).unwrap_err();
-        std::fs::remove_file(&path).unwrap();
+        let error = refused("fixed", "# TLS\nsecurity.protocol=SSL\nenable.auto.commit=true\n");
         assert!(matches!(error, PropertiesError::Fixed { line: 3, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_setting_that_librdkafka_does_not_take_is_refused_with_its_line_and_never_with_a_secret() {
+        for wrong in ["sasl.pasword=hunter2", "sasl.jaas.config=password=\"hunter2\";", "sasl.oauthbearer.method=oidc"]
+        {
+            let error = refused("wrong", &format!("security.protocol=SASL_SSL\n{wrong}\n"));
+            assert!(matches!(error, PropertiesError::Setting { line: 2, .. }), "{error}");
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn oauthbearer_needs_a_token_file_and_no_server_takes_its_place() {
+        let error = refused("no-token", "sasl.mechanism=OAUTHBEARER\n");
+        assert!(matches!(error, PropertiesError::NoToken { .. }), "{error}");
+        let error =
+            refused("http", "sasl.mechanism=OAUTHBEARER\nsasl.oauthbearer.token.endpoint.url=https://sso/token\n");
+        assert!(matches!(error, PropertiesError::TokenUrl { line: 2, .. }), "{error}");
+        assert!(error.to_string().contains("file:///PATH"), "{error}");
     }
 }

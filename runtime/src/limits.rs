@@ -1,5 +1,8 @@
 //! Every limit of the runtime: its name with its unit, why it is what it is, and how it relates to the others.
 
+/// Largest file that a token is looked for in. Kubernetes' tokens have some 1 KiB, and a broker takes 512 KiB of SASL at most.
+pub const TOKEN_BYTES_MAX: usize = 1 << 16;
+
 /// Largest Kafka record that is decoded. Brokers refuse larger ones by default (`message.max.bytes`).
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::admin::{self, Admin};
 use crate::app::{App, AppConfig, AppError, Deployment, Drained};
 use crate::ingest::FeedError;
-use crate::kafka::{self, PropertiesError};
+use crate::kafka::{AccessError, PropertiesError};
 use crate::loading::{self, LoadingError};
 use crate::metrics::Metrics;
 use crate::sandbox::{Compiler, Sandbox, SandboxConfig, SandboxError};
@@ -92,7 +92,7 @@ pub mod exit {
     pub const OK: u8 = 0;
     /// A wrong command line or file.
     pub const USAGE: u8 = 64;
-    /// No broker.
+    /// Kafka cannot be used: no broker, no entry, a right that is lacking.
     pub const UNAVAILABLE: u8 = 69;
     /// Our fault.
     pub const SOFTWARE: u8 = 70;
@@ -103,9 +103,10 @@ impl RunError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::App(AppError::Feed(FeedError::Kafka { source, .. })) if kafka::is_unreachable(source) => {
-                exit::UNAVAILABLE
-            }
+            Self::App(AppError::Feed(FeedError::Kafka { source, .. })) => match **source {
+                AccessError::Settings { .. } => exit::USAGE,
+                _ => exit::UNAVAILABLE,
+            },
             Self::Unsent { .. } => exit::UNAVAILABLE,
             Self::Died => exit::SOFTWARE,
             Self::App(AppError::Thread { .. }) | Self::System(_) | Self::Sandbox(_) => exit::SOFTWARE,

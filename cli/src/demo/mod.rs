@@ -244,9 +244,9 @@ impl Threads {
         (stop, stopped): (Sender<()>, Receiver<()>),
     ) -> Result<Self, CliError> {
         let failed = |error| CliError::Internal(format!("cannot start a thread: {error}"));
-        let (brokers, frames, rate) = (broker.kafka().brokers().to_owned(), args.frames(), args.rate);
+        let (kafka, frames, rate) = (broker.kafka().clone(), args.frames(), args.rate);
         let published = Arc::clone(&live.published);
-        let publish = move || publisher::run(feed, &brokers, (rate, frames), &stopped, &published);
+        let publish = move || publisher::run(feed, &kafka, (rate, frames), &stopped, &published);
         let publisher = std::thread::Builder::new().name("publisher".to_owned()).spawn(publish).map_err(failed)?;
         let (done, is_done) = channel();
         let (live, to_stderr, asks) = (live.clone(), args.format == Format::Json, stop.clone());

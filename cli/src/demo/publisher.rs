@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use pinion_runtime::clock::mono_ns;
 use pinion_runtime::decode::Decoder;
+use pinion_runtime::kafka::Kafka;
 use pinion_spec::strategy::Encoding;
 
 use super::generator::{Generator, SYMBOL};
@@ -76,7 +77,7 @@ pub(super) struct Published {
 /// Sends at most `frames` frames at `rate` a second, until `stop` has a message or nobody can send one any more.
 pub(super) fn run(
     mut feed: Feed,
-    brokers: &str,
+    kafka: &Kafka,
     (rate, frames): (u32, u64),
     stop: &Receiver<()>,
     published: &Published,
@@ -89,7 +90,7 @@ pub(super) fn run(
         }
     }
     let _finish = Finish(published);
-    let sender = Sender::connect(Destination { brokers, topic: MARKET_TOPIC, partition: Some(0) }, stop)?;
+    let sender = Sender::connect(Destination { kafka, topic: MARKET_TOPIC, partition: Some(0) }, stop)?;
     let mut lateness = Lateness::new().map_err(CliError::Internal)?;
     let mut start_ns = mono_ns();
     for index in 0..frames {
@@ -116,7 +117,10 @@ pub(super) fn run(
     published.acked.store(delivered.acked, Ordering::Release);
     match published.sent.load(Ordering::Relaxed) - delivered.acked {
         0 => Ok(()),
-        lost => Err(CliError::Unavailable(format!("{lost} market-data records were not acknowledged by {brokers}"))),
+        lost => Err(CliError::Unavailable(format!(
+            "{lost} market-data records were not acknowledged by {}",
+            kafka.brokers()
+        ))),
     }
 }
 

@@ -51,6 +51,13 @@ struct OpenStrategy {
     recorders: EgressRecorders,
 }
 
+/// The topics that a strategy's feed causes records in.
+fn outputs(strategy: &Strategy) -> impl Iterator<Item = &str> {
+    let outputs = &strategy.spec.outputs;
+    let others = [&outputs.denials, &outputs.dead_letter].into_iter().flatten();
+    std::iter::once(&outputs.orders.topic).chain(others.map(|output| &output.topic)).map(String::as_str)
+}
+
 impl App {
     /// Opens the feeds of these strategies and starts them. All or nothing is read: a strategy that cannot start fails the whole
     /// call before the first record.
@@ -108,7 +115,8 @@ impl App {
         let (broker, broker_reader) = recorder();
         let (decode, decode_reader) = recorder();
         let metrics = Arc::new(FeedMetrics::new(plan.group.clone(), broker_reader, decode_reader));
-        let (consumer, partitions) = ingest::open(&self.config.kafka, &plan.group, &inputs, &metrics)?;
+        let outputs = members.iter().flat_map(|member| outputs(&member.strategy)).collect();
+        let (consumer, partitions) = ingest::open(&self.config.kafka, &plan.group, &inputs, &outputs, &metrics)?;
         let input_topics: Arc<[String]> = inputs.iter().map(|input| input.topic.clone()).collect();
         let mut strategies = Vec::with_capacity(members.len());
         for (member, declared) in members.into_iter().zip(declared) {

@@ -19,7 +19,7 @@ use crate::egress::{DeadLetter, Egress, EgressCommand, EgressMetrics, EgressPart
 use crate::ingest::{self, FeedConsumer, FeedError, Rebalanced};
 use crate::instance::{InstanceId, Notice};
 use crate::instruments::SymbolError;
-use crate::kafka::{self, Kafka};
+use crate::kafka::{self, AccessError, Kafka};
 use crate::limits::{DEAD_LETTERS_MAX, DRAIN_SECONDS_MAX, OUTBOUND_RING};
 use crate::metrics::{Metrics, WorkerMetrics, recorder};
 use crate::pin::{self, Pin};
@@ -84,8 +84,8 @@ pub enum AppError {
     #[error("pinning: {0}")]
     Pin(String),
     /// Kafka's client refused its configuration.
-    #[error("setting up the producer: {0}")]
-    Producer(String),
+    #[error("setting up the producer")]
+    Producer(#[source] AccessError),
     /// A thread could not be started.
     #[error("starting the {name} thread")]
     Thread {
@@ -207,7 +207,7 @@ impl App {
             waker: egress_waker.clone(),
         };
         // librdkafka's threads inherit the affinity of the thread that makes the client: this one, which is not pinned.
-        let made = Egress::new(parts).map_err(|error| AppError::Producer(error.to_string()))?;
+        let made = Egress::new(parts).map_err(AppError::Producer)?;
         let egress_thread = spawn("egress".to_owned(), move || made.run())?;
         let mut workers = Vec::with_capacity(config.workers);
         for (index, core) in cores.into_iter().enumerate() {
