@@ -15,3 +15,4 @@ mod layers;
 mod links;
 mod market;
 mod memory;
+mod secured;

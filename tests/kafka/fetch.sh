@@ -7,7 +7,9 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 version=$(sed -n 's|.*<kafka.version>\(.*\)</kafka.version>.*|\1|p' "$here/pom.xml")
 cache=${PINION_CACHE:-$HOME/.cache/pinion}
-dir=$cache/kafka-$version
+# Two checkouts with different lists may run tests at once: each has its own folder, and none pulls the other's away.
+list=$(sha256sum "$here/pom.xml")
+dir=$cache/kafka-$version-${list:0:8}
 
 if cmp -s "$here/pom.xml" "$dir/pom.xml"; then
     echo "$dir"

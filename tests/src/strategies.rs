@@ -45,6 +45,24 @@ pub fn example_on(broker: &Broker, name: &str, market: &str) -> Strategy {
     strategy
 }
 
+/// The same with every name under a prefix, as one tenant's are on a Kafka with ACLs: `{prefix}md` (one partition), `orders`,
+/// `denials`, `dead` and the group `{prefix}group`.
+#[must_use]
+pub fn example_under(broker: &Broker, name: &str, prefix: &str) -> Strategy {
+    let own = |kind: &str| {
+        let topic = format!("{prefix}{kind}");
+        broker.create_topic(&topic, 1);
+        topic
+    };
+    let mut strategy = example(name);
+    strategy.spec.inputs[0].topic = own("md");
+    strategy.spec.inputs[0].group = Some(format!("{prefix}group"));
+    strategy.spec.outputs.orders.topic = own("orders");
+    strategy.spec.outputs.denials = Some(TopicOutput { topic: own("denials") });
+    strategy.spec.outputs.dead_letter = Some(TopicOutput { topic: own("dead") });
+    strategy
+}
+
 /// Writes a strategy file. JSON is YAML.
 ///
 /// # Panics

@@ -215,6 +215,11 @@ impl Broker {
         config.set("reconnect.backoff.ms", "50").set("reconnect.backoff.max.ms", "500");
         // A killed broker is part of the test and not worth a line in its output.
         config.set("log_level", "2");
+        if self.secured {
+            super::secured::admin(&self.dir).into_iter().for_each(|(key, value)| {
+                config.set(key, value);
+            });
+        }
         config
     }
 

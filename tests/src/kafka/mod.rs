@@ -2,6 +2,7 @@
 
 mod client;
 mod process;
+mod secured;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 pub use client::{Committed, End, Record};
 use process::Process;
+pub use secured::{Access, Secured, token};
 
 use crate::captures::project_root;
 use crate::require::skip;
@@ -36,6 +38,8 @@ pub struct Broker {
     jars: PathBuf,
     dir: PathBuf,
     port: u16,
+    /// Whether it asks who its clients are; see [`Secured`].
+    secured: bool,
     process: Option<Process>,
 }
 
@@ -47,7 +51,7 @@ impl Broker {
     #[must_use]
     pub fn start() -> Option<Self> {
         match jars() {
-            Ok(jars) => Some(Self::start_from(jars)),
+            Ok(jars) => Some(Self::start_from(jars, false)),
             Err(why) => {
                 skip(&why);
                 None
@@ -61,7 +65,7 @@ impl Broker {
     /// If the broker can be had and does not start.
     #[must_use]
     pub fn shared() -> Option<&'static Self> {
-        match SHARED.get_or_init(|| jars().map(Self::start_from)) {
+        match SHARED.get_or_init(|| jars().map(|jars| Self::start_from(jars, false))) {
             Ok(broker) => Some(broker),
             Err(why) => {
                 skip(why);
@@ -106,18 +110,22 @@ impl Broker {
         format!("{prefix}-{}", TOPICS.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn start_from(jars: PathBuf) -> Self {
+    fn start_from(jars: PathBuf, secured: bool) -> Self {
         let n = BROKERS.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("pinion-kafka-{}-{n}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("make the broker's folder");
-        let mut broker = Self { jars, dir, port: 0, process: None };
+        if secured {
+            secured::prepare(&dir).unwrap_or_else(|why| panic!("make the broker's key: {why}"));
+        }
+        let mut broker = Self { jars, dir, port: 0, secured, process: None };
         // Between a port's being found free and the broker's taking it, another process may take it.
         let mut why = String::new();
         for _ in 0..3 {
             broker.port = free_port();
             broker.write_properties(free_port());
             let _ = std::fs::remove_dir_all(broker.dir.join("data"));
-            let started = process::format(&broker.jars, &broker.properties())
+            let users = if secured { secured::credentials() } else { Vec::new() };
+            let started = process::format(&broker.jars, &broker.properties(), &users)
                 .and_then(|()| Process::start(&broker.jars, &broker.properties(), &broker.dir, START_SECONDS_MAX));
             match started {
                 Ok(process) => {
@@ -135,11 +143,16 @@ impl Broker {
     }
 
     fn write_properties(&self, controller_port: u16) {
-        let common = std::fs::read_to_string(kafka_folder().join("server.properties")).expect("read server.properties");
+        let mut common =
+            std::fs::read_to_string(kafka_folder().join("server.properties")).expect("read server.properties");
+        if self.secured {
+            common.push_str(&secured::properties(&self.dir));
+        }
+        let protocol = if self.secured { "SASL_SSL" } else { "PLAINTEXT" };
         let own = format!(
             "\nlog.dirs={}/data\n\
-             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+             listeners={protocol}://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
+             advertised.listeners={protocol}://127.0.0.1:{port}\n\
              controller.quorum.voters=1@127.0.0.1:{controller_port}\n",
             self.dir.display(),
             port = self.port,

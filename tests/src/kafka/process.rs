@@ -42,16 +42,24 @@ enum Log {
     Ended(VecDeque<String>),
 }
 
-/// Prepares an empty data folder.
-pub(super) fn format(jars: &Path, properties: &Path) -> Result<(), String> {
+/// Prepares an empty data folder, with these arguments for the users that it is to know.
+pub(super) fn format(jars: &Path, properties: &Path, users: &[String]) -> Result<(), String> {
     let mut java = java(jars);
-    java.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(properties);
-    let output = java.output().map_err(|error| format!("run java: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    Err(format!("format the data folder: {}\n{out}{err}", output.status))
+    java.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(properties).args(users);
+    run(&mut java).map(|_| ()).map_err(|why| format!("format the data folder: {why}"))
+}
+
+/// Runs one of Kafka's tools; what it says.
+pub(super) fn tool(jars: &Path, main: &str, args: &[&str]) -> Result<String, String> {
+    run(java(jars).arg(main).args(args))
+}
+
+/// Runs a program to its end; what it says on both streams, as the error too.
+pub(super) fn run(command: &mut Command) -> Result<String, String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("run {program}: {error}"))?;
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    if output.status.success() { Ok(said) } else { Err(format!("{program}: {}\n{said}", output.status)) }
 }
 
 impl Process {
