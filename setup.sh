@@ -6,6 +6,7 @@ exec >&2
 
 rust_min=1.95
 java_min=17
+go_min=1.26 # as tests/kube/etcd/go.mod has it
 what_for=${1:-build}
 
 say() { echo "setup: $*"; }
@@ -77,7 +78,26 @@ check_java() {
     [ ${#packages[@]} = 0 ] || install "${packages[@]}" || say "without these the tests on a real Kafka are skipped"
 }
 
+# For the real Kubernetes of the tests, which tests/kube/fetch.sh builds. Without them those tests are skipped, and say so.
+check_kube() {
+    local packages=() version
+    version=$(go env GOVERSION 2>/dev/null) || true
+    version=${version#go}
+    if [ -z "$version" ] || ! at_least "$version" "$go_min"; then
+        say "Go $go_min or later is needed for a real Kubernetes, found ${version:-none}; install it as https://go.dev/doc/install says"
+        say "without it the tests on a real Kubernetes are skipped"
+    fi
+    have openssl || packages+=(openssl)
+    have ip || packages+=(iproute2)
+    have flock || packages+=(util-linux)
+    have python3 && python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
+    [ ${#packages[@]} = 0 ] || install "${packages[@]}" || say "without these the tests on a real Kubernetes are skipped"
+}
+
 check_rust
 check_c
 check_wasm
-[ "$what_for" != tests ] || check_java
+if [ "$what_for" = tests ]; then
+    check_java
+    check_kube
+fi
