@@ -12,7 +12,7 @@ RELEASE := $(CARGO_TARGET_DIR)/release
 DEMO_FLAGS := $(if $(SECONDS),--seconds '$(SECONDS)') $(if $(RATE),--rate '$(RATE)') $(if $(DATA),--data '$(DATA)') \
 	$(if $(BROKERS),--brokers '$(BROKERS)') $(if $(FORMAT),--format '$(FORMAT)')
 
-.PHONY: help demo build strategies test test-quick bench fmt lint kafka setup setup-tests
+.PHONY: help demo build strategies test test-quick bench fmt lint kafka kube setup setup-tests
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -30,11 +30,13 @@ strategies: setup ## build the example strategies to WebAssembly, beside their s
 	cargo build --workspace --bins
 	@$(PINION) build strategies-examples/*/
 
-test: setup-tests strategies ## every test, those on a real Kafka included
+# A failure of fetch.sh is told by the tests, which skip what it would have brought, or with CI=true fail.
+test: setup-tests strategies ## every test, those on a real Kafka and a real Kubernetes included
+	@[ "$$PINION_KUBE" = off ] || tests/kube/fetch.sh >/dev/null || true
 	@skipped=$$(mktemp); PINION_SKIPPED=$$skipped cargo test --workspace; status=$$?; sort -u $$skipped; rm $$skipped; exit $$status
 
-test-quick: setup strategies ## every test but those on a real Kafka
-	PINION_KAFKA=off cargo test --workspace
+test-quick: setup strategies ## every test but those on a real Kafka or a real Kubernetes
+	PINION_KAFKA=off PINION_KUBE=off cargo test --workspace
 
 bench: setup-tests strategies ## the benches and the end-to-end run on a real Kafka, as a table; builds a release first
 	cargo bench --workspace --benches
@@ -51,6 +53,9 @@ lint: setup ## what .ci/run refuses: unformatted sources, warnings
 
 kafka: ## fetch the Kafka broker of the tests (they do it themselves)
 	@tests/kafka/fetch.sh
+
+kube: ## build the Kubernetes of the tests, about 10 minutes the first time (they do it themselves)
+	@tests/kube/fetch.sh
 
 setup: ## check what a build needs, and install it where that is allowed
 	@./setup.sh build

@@ -1,4 +1,4 @@
-//! Promises across modules, and those that are about a real broker.
+//! Promises across modules, and those that are about a real broker or a real Kubernetes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here is a test that fails")]
 
@@ -10,6 +10,7 @@ mod delivery;
 mod group;
 mod isolation;
 mod kafka_smoke;
+mod kube_smoke;
 mod lanes;
 mod layers;
 mod links;

@@ -1,4 +1,4 @@
-//! What the integration tests stand on: a real Kafka broker, real captures, the real programs, and how to wait for things.
+//! What the integration tests stand on: a real Kafka broker, a real Kubernetes, real captures, the real programs, and how to wait for things.
 //!
 //! A fixture that cannot do its work panics, and so fails the test that asked for it; one that lacks something the machine
 //! does not have ([`require`]) lets the test be skipped, loudly.
@@ -8,6 +8,7 @@
 pub mod captures;
 pub mod http;
 pub mod kafka;
+pub mod kube;
 pub mod native;
 pub mod programs;
 pub mod require;
