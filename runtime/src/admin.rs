@@ -13,6 +13,9 @@
 //! | `POST /control/swap?tenant=..&strategy=..` | the module's bytes |
 //! | `POST /control/load` | a strategy file's text; relative module paths are the server's |
 //! | `POST /control/unload` | `{"tenant":..,"strategy":..}` |
+//! | `PUT /control/assignment` | the assignment document of this pod; answered with what runs |
+//! | `GET /control/assignment` | what runs, as [`pinion_spec::assignment::PodReport`] |
+//! | `PUT /control/modules/{digest}` | a module's bytes, kept for assignments that name them |
 //! | `POST /control/drain` | ends the process as SIGTERM does |
 //!
 //! Commands need the bearer token where one is configured. Without one they are taken only on a loopback address, and never from
@@ -26,18 +29,22 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
+use pinion_spec::assignment::{Assignment, PodReport};
 use pinion_spec::strategy::{Risk, TradingState};
 use serde::{Deserialize, Serialize};
 
 use crate::app::{App, AppError};
+use crate::assignment::{AssignmentError, Assignments};
+use crate::clock::mono_ns;
 use crate::egress::EgressMetrics;
 use crate::limits::MODULE_BYTES_MAX;
 use crate::loading::{self, LoadingError};
 use crate::metrics::{Metrics, scrape};
+use crate::modules::ModulesError;
 use crate::sandbox::Sandbox;
 use crate::supervisor::{SharedApp, lock};
 use crate::worker::Scope;
@@ -59,6 +66,8 @@ pub struct Admin {
     pub token: Option<Arc<str>>,
     /// Whether the port is bound to a loopback address.
     pub loopback: bool,
+    /// Where what runs is assigned by the operator.
+    pub assignments: Option<Arc<Assignments>>,
     /// Told when a drain is asked for.
     pub drain: tokio::sync::mpsc::Sender<()>,
 }
@@ -78,6 +87,14 @@ enum Refusal {
     App(#[from] AppError),
     #[error(transparent)]
     Loading(#[from] LoadingError),
+    #[error(transparent)]
+    Assignment(#[from] AssignmentError),
+    #[error(transparent)]
+    Modules(#[from] ModulesError),
+    #[error("this process runs strategy files; only one that was started with --assignment takes assignments")]
+    NotAPod,
+    #[error("what runs here is assigned by the operator; change the resource")]
+    Pod,
     #[error("the command was interrupted")]
     Interrupted,
 }
@@ -88,8 +105,17 @@ impl IntoResponse for Refusal {
             Self::Unauthorised => StatusCode::UNAUTHORIZED,
             Self::Browser => StatusCode::FORBIDDEN,
             Self::App(AppError::Unknown { .. }) => StatusCode::NOT_FOUND,
-            Self::App(AppError::Running { .. } | AppError::GroupTaken { .. }) => StatusCode::CONFLICT,
-            Self::BadRequest(_) | Self::App(_) | Self::Loading(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::App(AppError::Running { .. } | AppError::GroupTaken { .. })
+            | Self::Assignment(AssignmentError::Stale { .. } | AssignmentError::Changed(_))
+            | Self::Pod => StatusCode::CONFLICT,
+            Self::NotAPod => StatusCode::NOT_FOUND,
+            Self::Assignment(AssignmentError::Fenced) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Assignment(AssignmentError::Keep(_)) | Self::Modules(ModulesError::Folder { .. }) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+            Self::BadRequest(_) | Self::App(_) | Self::Loading(_) | Self::Assignment(_) | Self::Modules(_) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
             Self::Interrupted => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -112,6 +138,8 @@ pub fn router(admin: Admin) -> Router {
         .route("/load", post(load))
         .route("/unload", post(unload))
         .route("/drain", post(drain))
+        .route("/assignment", get(assignment_report).put(put_assignment))
+        .route("/modules/{digest}", put(put_module))
         .layer(DefaultBodyLimit::max(MODULE_BYTES_MAX))
         .route_layer(axum::middleware::from_fn_with_state(admin.clone(), authorise));
     Router::new()
@@ -192,8 +220,11 @@ async fn ready(State(admin): State<Admin>) -> Response {
         reasons.push("draining".to_owned());
     }
     let feeds = admin.metrics.feeds();
-    if feeds.is_empty() {
-        reasons.push("nothing is read yet".to_owned());
+    match &admin.assignments {
+        // A pod with nothing assigned is ready for more.
+        Some(assignments) => reasons.extend(assignments.unready()),
+        None if feeds.is_empty() => reasons.push("nothing is read yet".to_owned()),
+        None => {}
     }
     for feed in feeds.iter().filter(|feed| feed.connected.get() == 0) {
         reasons.push(format!("no broker answers group {}", feed.group));
@@ -326,6 +357,7 @@ struct LimitsRequest {
 }
 
 async fn limits(State(admin): State<Admin>, body: Bytes) -> Result<Json<Done>, Refusal> {
+    not_assigned(&admin)?;
     let request: LimitsRequest = parse(&body)?;
     command(&admin, move |app| app.set_limits(&request.tenant, &request.strategy, &request.risk)).await?;
     Ok(DONE)
@@ -339,7 +371,13 @@ struct Name {
     strategy: String,
 }
 
+/// What the operator decides is not changed behind its back: it would be undone, or would hide what runs.
+fn not_assigned(admin: &Admin) -> Result<(), Refusal> {
+    if admin.assignments.is_some() { Err(Refusal::Pod) } else { Ok(()) }
+}
+
 async fn swap(State(admin): State<Admin>, Query(name): Query<Name>, body: Bytes) -> Result<Json<Done>, Refusal> {
+    not_assigned(&admin)?;
     let sandbox = Arc::clone(&admin.sandbox);
     // Compiled before the app is locked: a slow compilation delays no halt.
     let module = tokio::task::spawn_blocking(move || sandbox.load(&body)).await.map_err(|_| Refusal::Interrupted)?;
@@ -353,6 +391,7 @@ async fn swap(State(admin): State<Admin>, Query(name): Query<Name>, body: Bytes)
 }
 
 async fn load(State(admin): State<Admin>, body: Bytes) -> Result<Json<Done>, Refusal> {
+    not_assigned(&admin)?;
     let text = String::from_utf8(body.to_vec()).map_err(|_| Refusal::BadRequest("not UTF-8".to_owned()))?;
     let (sandbox, base) = (Arc::clone(&admin.sandbox), admin.base.clone());
     let loaded = tokio::task::spawn_blocking(move || loading::load_text(&sandbox, &text, "request", &base));
@@ -362,8 +401,36 @@ async fn load(State(admin): State<Admin>, body: Bytes) -> Result<Json<Done>, Ref
 }
 
 async fn unload(State(admin): State<Admin>, body: Bytes) -> Result<Json<Done>, Refusal> {
+    not_assigned(&admin)?;
     let name: Name = parse(&body)?;
     command(&admin, move |app| app.unload(&name.tenant, &name.strategy)).await?;
+    Ok(DONE)
+}
+
+fn assignments(admin: &Admin) -> Result<Arc<Assignments>, Refusal> {
+    admin.assignments.clone().ok_or(Refusal::NotAPod)
+}
+
+async fn assignment_report(State(admin): State<Admin>) -> Result<Json<PodReport>, Refusal> {
+    Ok(Json(assignments(&admin)?.report()))
+}
+
+async fn put_assignment(State(admin): State<Admin>, body: Bytes) -> Result<Json<PodReport>, Refusal> {
+    let received_ns = mono_ns();
+    let assignments = assignments(&admin)?;
+    let document: Assignment = parse(&body)?;
+    let put = tokio::task::spawn_blocking(move || assignments.put(document, received_ns));
+    Ok(Json(put.await.map_err(|_| Refusal::Interrupted)??))
+}
+
+async fn put_module(
+    State(admin): State<Admin>,
+    Path(digest): Path<String>,
+    body: Bytes,
+) -> Result<Json<Done>, Refusal> {
+    let assignments = assignments(&admin)?;
+    let put = tokio::task::spawn_blocking(move || assignments.put_module(&digest, &body));
+    put.await.map_err(|_| Refusal::Interrupted)??;
     Ok(DONE)
 }
 

@@ -6,7 +6,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, ValueEnum};
 pub use tracing_subscriber::filter::LevelFilter;
 
+use pinion_spec::assignment::WORKERS_MAX;
+
 use crate::app::AppConfig;
+use crate::assignment::PodConfig;
+use crate::fence::Fence;
 use crate::kafka::Kafka;
 use crate::loading;
 use crate::pin::Pin;
@@ -34,12 +38,38 @@ pub enum LogFormat {
     Json,
 }
 
-/// What `pinion run` and `pinion-runtime` share.
+/// Strategies from files.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
     /// Strategy files.
     #[arg(required = true, value_name = "FILE.yaml")]
     pub files: Vec<PathBuf>,
+    /// How they run.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+}
+
+impl RunArgs {
+    /// The typed configuration.
+    ///
+    /// # Errors
+    /// What is wrong with a file that the command line names.
+    pub fn config(&self) -> Result<RunConfig, RunError> {
+        from_files(&self.files, &self.process)
+    }
+}
+
+fn from_files(files: &[PathBuf], process: &ProcessArgs) -> Result<RunConfig, RunError> {
+    let mut strategies = Vec::new();
+    for file in files {
+        strategies.extend(loading::read(file)?);
+    }
+    process.config(Source::Files(files.to_vec()), workers_for(&strategies), Fence::default())
+}
+
+/// What `pinion run` and `pinion-runtime` share.
+#[derive(Debug, Clone, Args)]
+pub struct ProcessArgs {
     /// Kafka's bootstrap servers.
     #[arg(long, value_name = "HOST:PORT,..", env = "PINION_BROKERS")]
     pub brokers: String,
@@ -63,19 +93,12 @@ pub struct RunArgs {
     pub module_cache: Option<PathBuf>,
 }
 
-impl RunArgs {
-    /// The typed configuration.
-    ///
-    /// # Errors
-    /// What is wrong with a file that the command line names.
-    pub fn config(&self) -> Result<RunConfig, RunError> {
+impl ProcessArgs {
+    fn config(&self, source: Source, workers: usize, fence: Fence) -> Result<RunConfig, RunError> {
         let kafka = Kafka::of(&self.brokers, self.kafka_properties.as_deref())?;
-        let mut strategies = Vec::new();
-        for file in &self.files {
-            strategies.extend(loading::read(file)?);
-        }
         Ok(RunConfig {
-            source: Source::Files(self.files.clone()),
+            watch: matches!(source, Source::Files(_)),
+            source,
             app: AppConfig {
                 kafka,
                 pin: self.pin.clone(),
@@ -84,13 +107,13 @@ impl RunArgs {
                     WaitArg::Yield => Wait::Yield,
                     WaitArg::Park => Wait::Park,
                 },
-                workers: workers_for(&strategies),
+                workers,
+                fence,
             },
             admin: self.admin,
             token_file: self.admin_token_file.clone(),
             cache: self.module_cache.clone().unwrap_or_else(default_cache),
             compiler: Compiler::this_executable()?,
-            watch: true,
         })
     }
 }
@@ -99,12 +122,43 @@ impl RunArgs {
 #[derive(Debug, Clone, Parser)]
 #[command(name = "pinion-runtime", version, about = "Runs strategies on Kafka market data")]
 pub struct RuntimeArgs {
-    /// What to run.
+    /// Strategy files.
+    #[arg(required_unless_present = "assignment", value_name = "FILE.yaml")]
+    pub files: Vec<PathBuf>,
+    /// The assignment document of this pod, as the operator writes it; it may come later. In place of strategy files.
+    #[arg(long, value_name = "FILE", conflicts_with = "files", requires_all = ["pod", "state", "admin", "admin_token_file"])]
+    pub assignment: Option<PathBuf>,
+    /// This pod's name.
+    #[arg(long, value_name = "NAME", env = "POD_NAME", requires = "assignment")]
+    pub pod: Option<String>,
+    /// Workers, each on a core of its own where there is one.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(WORKERS_MAX)), requires = "assignment")]
+    pub workers: u16,
+    /// A folder for what a restart of the process needs: the last document and its lease, modules.
+    #[arg(long, value_name = "DIR", requires = "assignment")]
+    pub state: Option<PathBuf>,
+    /// How it runs.
     #[command(flatten)]
-    pub run: RunArgs,
+    pub process: ProcessArgs,
     /// How log lines are written.
     #[arg(long, value_enum, default_value = "json")]
     pub log_format: LogFormat,
+}
+
+impl RuntimeArgs {
+    /// The typed configuration.
+    ///
+    /// # Errors
+    /// What is wrong with a file that the command line names.
+    pub fn config(&self) -> Result<RunConfig, RunError> {
+        match (&self.assignment, &self.pod, &self.state) {
+            (Some(file), Some(pod), Some(state)) => {
+                let pod = PodConfig { pod: pod.clone(), file: file.clone(), state: state.clone() };
+                self.process.config(Source::Assignment(pod), usize::from(self.workers), Fence::closed())
+            }
+            _ => from_files(&self.files, &self.process),
+        }
+    }
 }
 
 /// Where compiled modules are kept when nobody says otherwise.

@@ -4,7 +4,7 @@
 //! commit only when everything that it and all records before it caused has been acknowledged. What Kafka refuses for good is
 //! counted and told to the control plane, and its offset is never offered.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, T
 
 use crate::clock::mono_ns;
 use crate::event::{Origin, Stamp};
+use crate::fence::Fence;
 use crate::instruments::Instruments;
 use crate::kafka::{AccessError, Callbacks, Kafka};
 use crate::metrics::{Counter, Recorder, WorkerMetrics};
@@ -31,6 +32,8 @@ use crate::worker::FeedId;
 pub struct OrderRoute {
     /// Index of the strategy in this process.
     pub strategy_index: usize,
+    /// The feed that it reads.
+    pub feed: FeedId,
     /// Its tenant.
     pub tenant: String,
     /// Its name.
@@ -176,8 +179,12 @@ pub enum EgressCommand {
     AddWorker(rtrb::Consumer<Outbound>),
     /// Another feed's offsets.
     AddFeed(FeedId, Arc<Offsets>),
+    /// A feed that is read no more.
+    RemoveFeed(FeedId),
     /// Recorders of the strategy with this index.
     AddStrategy(usize, EgressRecorders),
+    /// The strategy with this index is gone.
+    RemoveStrategy(usize),
     /// Ends when everything is acknowledged, or at this monotonic time; answers with what was not.
     Drain {
         /// Deadline, monotonic ns.
@@ -225,6 +232,8 @@ pub struct EgressParts {
     pub metrics: Arc<EgressMetrics>,
     /// Wakes egress.
     pub waker: Waker,
+    /// Until when it may send.
+    pub fence: Fence,
 }
 
 struct Ack {
@@ -282,7 +291,7 @@ struct Lane {
 
 enum Flight {
     Free,
-    Order { lane: usize, sequence: u64, strategy_index: usize, sent_ns: u64 },
+    Order { lane: usize, sequence: u64, strategy_index: usize, feed: FeedId, origin: Origin, sent_ns: u64 },
     Dead { feed: FeedId, origin: Origin },
 }
 
@@ -297,11 +306,14 @@ pub struct Egress {
     metrics: Arc<EgressMetrics>,
     waker: Waker,
     lanes: Vec<Lane>,
-    feeds: Vec<Option<Arc<Offsets>>>,
-    recorders: Vec<Option<EgressRecorders>>,
+    feeds: BTreeMap<FeedId, Arc<Offsets>>,
+    recorders: BTreeMap<usize, EgressRecorders>,
     flights: Vec<Flight>,
     free: Vec<usize>,
     dead: BTreeSet<(FeedId, u16, u16, u64)>,
+    /// First record of each (feed, topic, partition) that caused what Kafka refuses for good.
+    refused: BTreeMap<(FeedId, u16, u16), u64>,
+    fence: Fence,
     buffer: Vec<u8>,
     drain: Option<(u64, Sender<usize>)>,
 }
@@ -331,11 +343,13 @@ impl Egress {
             metrics: parts.metrics,
             waker: parts.waker,
             lanes: Vec::new(),
-            feeds: Vec::new(),
-            recorders: Vec::new(),
+            feeds: BTreeMap::new(),
+            recorders: BTreeMap::new(),
             flights: Vec::new(),
             free: Vec::new(),
             dead: BTreeSet::new(),
+            refused: BTreeMap::new(),
+            fence: parts.fence,
             buffer: Vec::with_capacity(1024),
             drain: None,
         })
@@ -378,8 +392,10 @@ impl Egress {
                 Ok(EgressCommand::AddWorker(ring)) => {
                     self.lanes.push(Lane { ring, entries: VecDeque::new(), first: 0 });
                 }
-                Ok(EgressCommand::AddFeed(feed, offsets)) => put(&mut self.feeds, usize::from(feed.0), offsets),
-                Ok(EgressCommand::AddStrategy(index, recorders)) => put(&mut self.recorders, index, recorders),
+                Ok(EgressCommand::AddFeed(feed, offsets)) => drop(self.feeds.insert(feed, offsets)),
+                Ok(EgressCommand::RemoveFeed(feed)) => drop(self.feeds.remove(&feed)),
+                Ok(EgressCommand::AddStrategy(index, recorders)) => drop(self.recorders.insert(index, recorders)),
+                Ok(EgressCommand::RemoveStrategy(index)) => drop(self.recorders.remove(&index)),
                 Ok(EgressCommand::Drain { until_ns, answer }) => self.drain = Some((until_ns, answer)),
                 Err(crossbeam_channel::TryRecvError::Empty) => return true,
                 Err(crossbeam_channel::TryRecvError::Disconnected) => return false,
@@ -390,6 +406,10 @@ impl Egress {
     fn take_lane(&mut self, lane: usize) -> bool {
         for taken in 0..LANE_BATCH {
             let Ok(outbound) = self.lanes[lane].ring.pop() else { return taken > 0 };
+            if self.fence.is_passed(mono_ns()) {
+                // Decided in time and not sent in time: the successor decides it again, under the same id.
+                continue;
+            }
             match outbound {
                 Outbound::Order { order, route, origin, stamp, ts, decided_ns } => {
                     let provenance = Provenance { route: &route, origin, ts };
@@ -414,7 +434,7 @@ impl Egress {
         wire::encode_order(order, provenance, &mut self.buffer);
         let route = provenance.route;
         let sent_ns = self.send_record(lane, &route.orders_topic, order.instrument_id(), provenance);
-        if let Some(Some(recorders)) = self.recorders.get_mut(route.strategy_index) {
+        if let Some(recorders) = self.recorders.get_mut(&route.strategy_index) {
             recorders.egress.record(sent_ns.saturating_sub(decided_ns));
             recorders.decision.record(sent_ns.saturating_sub(stamp.polled_ns));
         }
@@ -441,7 +461,8 @@ impl Egress {
         let failed = send(&self.producer, &self.metrics, record);
         let sent_ns = mono_ns();
         self.lanes[lane].entries.push_back(Entry::Record(false));
-        self.flights[token] = Flight::Order { lane, sequence, strategy_index, sent_ns };
+        let (feed, origin) = (provenance.route.feed, provenance.origin);
+        self.flights[token] = Flight::Order { lane, sequence, strategy_index, feed, origin, sent_ns };
         if let Some(error) = failed {
             self.land(Ack { token, refused: Some((error, topic.to_owned())), at_ns: sent_ns });
         }
@@ -504,26 +525,25 @@ impl Egress {
         if let Some((error, topic)) = ack.refused {
             // Never offered for commit: after a restart the record is read, and this sent, again.
             self.metrics.failed.add(1);
-            let strategy_index = match flight {
-                Flight::Order { strategy_index, .. } => Some(strategy_index),
-                Flight::Dead { .. } | Flight::Free => None,
-            };
+            let mut strategy_index = None;
+            if let Flight::Order { lane, sequence, strategy_index: index, feed, origin, .. } = flight {
+                strategy_index = Some(index);
+                let first = self.refused.entry((feed, origin.topic, origin.partition)).or_insert(origin.offset);
+                *first = origin.offset.min(*first);
+                self.hold_dead(feed, origin);
+                self.safe(lane, sequence);
+            }
             let error = self.kafka.refused(&error, self.producer.client().fatal_error(), &topic);
             let _ = self.failures.send(Undeliverable { strategy_index, topic, error });
             return;
         }
         self.metrics.acked.add(1);
         match flight {
-            Flight::Order { lane, sequence, strategy_index, sent_ns } => {
-                if let Some(Some(recorders)) = self.recorders.get_mut(strategy_index) {
+            Flight::Order { lane, sequence, strategy_index, sent_ns, .. } => {
+                if let Some(recorders) = self.recorders.get_mut(&strategy_index) {
                     recorders.ack.record(ack.at_ns.saturating_sub(sent_ns));
                 }
-                let at = &mut self.lanes[lane];
-                #[expect(clippy::cast_possible_truncation, reason = "an index into entries")]
-                if let Some(entry) = at.entries.get_mut((sequence - at.first) as usize) {
-                    *entry = Entry::Record(true);
-                }
-                self.release(lane);
+                self.safe(lane, sequence);
             }
             Flight::Dead { feed, origin } => {
                 self.dead.remove(&(feed, origin.topic, origin.partition, origin.offset));
@@ -531,6 +551,16 @@ impl Egress {
             }
             Flight::Free => {}
         }
+    }
+
+    /// An entry need not be waited for any more: it is acknowledged, or its partition is held back for it.
+    fn safe(&mut self, lane: usize, sequence: u64) {
+        let at = &mut self.lanes[lane];
+        #[expect(clippy::cast_possible_truncation, reason = "an index into entries")]
+        if let Some(entry) = at.entries.get_mut((sequence - at.first) as usize) {
+            *entry = Entry::Record(true);
+        }
+        self.release(lane);
     }
 
     /// Lets go of all that is safe at the front of a lane, and offers its marks for commit.
@@ -541,7 +571,7 @@ impl Egress {
                 Entry::Record(false) => return,
                 Entry::Record(true) => {}
                 Entry::Mark(feed, topic, partition, next_offset) => {
-                    if let Some(Some(offsets)) = self.feeds.get(usize::from(feed.0)) {
+                    if let Some(offsets) = self.feeds.get(feed) {
                         offsets.cover(*topic, *partition, lane, *next_offset);
                     }
                 }
@@ -551,12 +581,14 @@ impl Egress {
         }
     }
 
-    /// Keeps commits of a partition below its first dead letter that is not acknowledged.
+    /// Keeps commits of a partition below its first dead letter that is not acknowledged, and below its first record that caused
+    /// what Kafka refuses.
     fn hold_dead(&self, feed: FeedId, origin: Origin) {
-        let Some(Some(offsets)) = self.feeds.get(usize::from(feed.0)) else { return };
+        let Some(offsets) = self.feeds.get(&feed) else { return };
         let (topic, partition) = (origin.topic, origin.partition);
         let first = self.dead.range((feed, topic, partition, 0)..=(feed, topic, partition, u64::MAX)).next();
-        offsets.hold(topic, partition, first.map(|(_, _, _, offset)| *offset));
+        let refused = self.refused.get(&(feed, topic, partition)).copied();
+        offsets.hold(topic, partition, first.map(|(_, _, _, offset)| *offset).into_iter().chain(refused).min());
     }
 }
 
@@ -600,11 +632,4 @@ fn send(
             Err((error, _)) => return Some(error),
         }
     }
-}
-
-fn put<T>(slots: &mut Vec<Option<T>>, index: usize, value: T) {
-    if slots.len() <= index {
-        slots.resize_with(index + 1, || None);
-    }
-    slots[index] = Some(value);
 }

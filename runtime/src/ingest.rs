@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender};
 use rdkafka::client::OAuthToken;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -50,14 +50,45 @@ pub struct FeedInput {
     pub topic: String,
     /// Its decoder.
     pub decoder: Decoder,
-    /// Partitions to read; `None`: all.
+    /// Partitions that a strategy names; `None`: all.
     pub partitions: Option<Vec<u16>>,
     /// Where to start without a committed offset.
     pub start: Start,
-    /// Every worker sees all of it.
-    pub broadcast: bool,
     /// Where records that cannot be decoded go.
     pub dead_letter: Option<Arc<str>>,
+}
+
+/// One partition, and who is to see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Index of the topic in the feed.
+    pub topic: u16,
+    /// Partition.
+    pub partition: u16,
+    /// Its workers: bit i is worker i.
+    pub workers: u64,
+}
+
+/// What came of it.
+pub type FeedResult = KafkaResult<()>;
+
+/// What the control plane asks of a feed of static assignment.
+pub enum FeedCommand {
+    /// Reads these too, each from its committed offset; answered when they are assigned. One that is read already has more workers
+    /// from now on.
+    Take {
+        /// Which.
+        places: Vec<Place>,
+        /// The answer.
+        done: Sender<FeedResult>,
+    },
+    /// Reads these no more; answered when what was read is in the rings.
+    GiveUp {
+        /// Which.
+        places: Vec<(u16, u16)>,
+        /// The answer.
+        done: Sender<FeedResult>,
+    },
 }
 
 /// A worker's end of a feed.
@@ -80,6 +111,10 @@ pub struct FeedParts {
     pub assignment: AssignmentMode,
     /// The workers; the index is the worker's.
     pub targets: Vec<Target>,
+    /// What is read from the start: with static assignment these, with a group whatever of these it gives.
+    pub places: Vec<Place>,
+    /// Changes of what is read.
+    pub commands: Receiver<FeedCommand>,
     /// The way to the dead-letter topics.
     pub dead_letters: Sender<DeadLetter>,
     /// Progress.
@@ -168,7 +203,7 @@ impl ClientContext for FeedContext {
 }
 
 /// Longest wait for a revoked partition's orders to be acknowledged; below the group protocol's rebalance timeout.
-const REVOKE_WAIT_NS: u64 = 5_000_000_000;
+const REVOKE_WAIT: Duration = Duration::from_secs(5);
 
 impl ConsumerContext for FeedContext {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
@@ -181,7 +216,7 @@ impl ConsumerContext for FeedContext {
             }
             Rebalance::Revoke(partitions) => {
                 let partitions = self.places(partitions);
-                self.finish(consumer, begun, &partitions);
+                finish(consumer, &begun.offsets, &partitions, REVOKE_WAIT);
                 self.tell(begun, Change::GivenUp, partitions);
             }
             Rebalance::Error(_) => {}
@@ -198,22 +233,6 @@ impl FeedContext {
             (true, false) => tracing::warn!(group = self.group, "no broker answers; reading goes on when one does"),
             (false, true) => tracing::info!(group = self.group, "a broker answers"),
             _ => {}
-        }
-    }
-
-    /// Ends the account of partitions: what was read is done and committed before another member takes over. What cannot be in
-    /// time is the next member's to read again.
-    fn finish(&self, consumer: &BaseConsumer<Self>, begun: &Begun, partitions: &[(u16, u16)]) {
-        let until = mono_ns() + REVOKE_WAIT_NS;
-        let behind = |(topic, partition): &(u16, u16)| !begun.offsets.is_covered(*topic, *partition);
-        while partitions.iter().any(behind) && mono_ns() < until {
-            std::thread::park_timeout(Duration::from_millis(1));
-        }
-        if let Err(error) = commit(consumer, CommitMode::Sync) {
-            tracing::warn!(group = self.group, %error, "cannot commit before giving partitions up; their records will be read again");
-        }
-        for (topic, partition) in partitions {
-            begun.offsets.end(*topic, *partition);
         }
     }
 
@@ -238,6 +257,23 @@ impl FeedContext {
     fn place(&self, topic: &str, partition: i32) -> Option<(u16, u16)> {
         let topic = self.topics.iter().position(|name| name == topic)?;
         Some((u16::try_from(topic).ok()?, u16::try_from(partition).ok()?))
+    }
+}
+
+/// Ends the account of partitions: what was read is done and committed before another reads them. What cannot be in time is the
+/// other's to read again.
+pub(crate) fn finish(consumer: &FeedConsumer, offsets: &Offsets, partitions: &[(u16, u16)], longest: Duration) {
+    let until = mono_ns().saturating_add(u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX));
+    let behind = |(topic, partition): &(u16, u16)| !offsets.is_covered(*topic, *partition);
+    while partitions.iter().any(behind) && mono_ns() < until {
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    if let Err(error) = commit(consumer, CommitMode::Sync) {
+        let group = &consumer.context().group;
+        tracing::warn!(group, %error, "cannot commit before giving partitions up; their records will be read again");
+    }
+    for (topic, partition) in partitions {
+        offsets.end(*topic, *partition);
     }
 }
 
@@ -306,6 +342,11 @@ pub struct Ingest {
     inputs: Vec<FeedInput>,
     assignment: AssignmentMode,
     lanes: Vec<Lane>,
+    /// Workers by topic and partition, as bits.
+    routes: Vec<Vec<u64>>,
+    commands: Receiver<FeedCommand>,
+    /// Answers that wait until the overflow is in the rings.
+    given_up: Vec<Sender<FeedResult>>,
     dead_letters: Sender<DeadLetter>,
     offsets: Arc<Offsets>,
     metrics: Arc<FeedMetrics>,
@@ -410,8 +451,14 @@ impl Ingest {
         };
         // A second feed on one consumer would be a mistake of ours; the first stays.
         let _ = parts.consumer.context().begun.set(begun);
+        let mut routes: Vec<Vec<u64>> =
+            (0..parts.inputs.len()).map(|topic| vec![0; parts.offsets.partitions(topic)]).collect();
+        parts.places.iter().for_each(|place| *route_of(&mut routes, place.topic, place.partition) |= place.workers);
         Self {
             id: parts.id,
+            routes,
+            commands: parts.commands,
+            given_up: Vec::new(),
             consumer: parts.consumer,
             inputs: parts.inputs,
             assignment: parts.assignment,
@@ -449,6 +496,9 @@ impl Ingest {
         }
         let consumer = Arc::clone(&self.consumer);
         while !self.stopped() {
+            while let Ok(command) = self.commands.try_recv() {
+                self.obey(&consumer, command);
+            }
             let wait = match self.relieve(&consumer) {
                 Pressure::None => POLL,
                 Pressure::Paused => RELIEVED_POLL,
@@ -495,7 +545,11 @@ impl Ingest {
 
     /// Moves overflow on, pauses the partitions of a worker that stays behind, resumes those of one that has caught up.
     fn relieve(&mut self, consumer: &FeedConsumer) -> Pressure {
-        if self.flush() && self.lanes.iter().all(|lane| !lane.paused) {
+        let flushed = self.flush();
+        if flushed {
+            self.given_up.drain(..).for_each(|done| drop(done.send(Ok(()))));
+        }
+        if flushed && self.lanes.iter().all(|lane| !lane.paused) {
             return Pressure::None;
         }
         let now = mono_ns();
@@ -532,9 +586,8 @@ impl Ingest {
     fn set_paused(&self, consumer: &FeedConsumer, lane: usize, pause: bool) -> KafkaResult<u64> {
         let mut list = TopicPartitionList::new();
         for element in consumer.assignment()?.elements() {
-            let input = self.inputs.iter().find(|input| input.topic == element.topic());
-            let here = usize::try_from(element.partition()).is_ok_and(|partition| partition % self.lanes.len() == lane);
-            if here || input.is_some_and(|input| input.broadcast) {
+            let place = consumer.context().place(element.topic(), element.partition());
+            if place.is_some_and(|(topic, partition)| self.workers_of(topic, partition) & (1 << lane) != 0) {
                 list.add_partition(element.topic(), element.partition());
             }
         }
@@ -556,17 +609,27 @@ impl Ingest {
             let topics: Vec<&str> = self.inputs.iter().map(|input| input.topic.as_str()).collect();
             return self.consumer.subscribe(&topics);
         }
-        let mut wanted = TopicPartitionList::new();
-        for (index, input) in self.inputs.iter().enumerate() {
-            for partition in 0..self.offsets.partitions(index) {
-                let read = u16::try_from(partition)
-                    .is_ok_and(|p| input.partitions.as_ref().is_none_or(|list| list.contains(&p)));
-                if let (true, Ok(partition)) = (read, i32::try_from(partition)) {
-                    wanted.add_partition(&input.topic, partition);
-                }
-            }
+        let topics = (0_u16..).zip(&self.routes);
+        let read: Vec<(u16, u16)> = topics
+            .flat_map(|(topic, partitions)| {
+                let read = (0_u16..).zip(partitions).filter(|(_, workers)| **workers != 0);
+                read.map(move |(partition, _)| (topic, partition))
+            })
+            .collect();
+        self.consumer.assign(&self.starts(&read)?)
+    }
+
+    fn list(&self, places: &[(u16, u16)]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for (topic, partition) in places {
+            list.add_partition(&self.inputs[usize::from(*topic)].topic, i32::from(*partition));
         }
-        let committed = self.consumer.committed_offsets(wanted, ANSWER)?;
+        list
+    }
+
+    /// These partitions, each at the offset where reading starts.
+    fn starts(&self, places: &[(u16, u16)]) -> KafkaResult<TopicPartitionList> {
+        let committed = self.consumer.committed_offsets(self.list(places), ANSWER)?;
         let mut assigned = TopicPartitionList::new();
         for element in committed.elements() {
             let offset = match element.offset() {
@@ -581,7 +644,40 @@ impl Ingest {
             assigned.add_partition_offset(element.topic(), element.partition(), Offset::Offset(offset))?;
             tracing::info!(topic = element.topic(), partition = element.partition(), offset, "reading from");
         }
-        self.consumer.assign(&assigned)
+        Ok(assigned)
+    }
+
+    fn obey(&mut self, consumer: &FeedConsumer, command: FeedCommand) {
+        match command {
+            FeedCommand::Take { places, done } => {
+                let unread = places.iter().filter(|place| self.workers_of(place.topic, place.partition) == 0);
+                let unread: Vec<_> = unread.map(|place| (place.topic, place.partition)).collect();
+                let taken = self.starts(&unread).and_then(|starts| consumer.incremental_assign(&starts));
+                if taken.is_ok() {
+                    for place in places {
+                        *route_of(&mut self.routes, place.topic, place.partition) |= place.workers;
+                    }
+                    // They come unpaused; those of a worker that is behind are paused again with the rest.
+                    self.lanes.iter_mut().for_each(|lane| lane.paused = false);
+                }
+                // Fails only when whoever asked has gone.
+                let _ = done.send(taken);
+            }
+            FeedCommand::GiveUp { places, done } => match consumer.incremental_unassign(&self.list(&places)) {
+                Ok(()) => {
+                    for (topic, partition) in places {
+                        *route_of(&mut self.routes, topic, partition) = 0;
+                    }
+                    self.given_up.push(done);
+                }
+                refused => drop(done.send(refused)),
+            },
+        }
+    }
+
+    fn workers_of(&self, topic: u16, partition: u16) -> u64 {
+        let partitions = self.routes.get(usize::from(topic));
+        partitions.and_then(|partitions| partitions.get(usize::from(partition))).copied().unwrap_or_default()
     }
 
     /// One record.
@@ -596,6 +692,7 @@ impl Ingest {
             Timestamp::CreateTime(ms) | Timestamp::LogAppendTime(ms) => u64::try_from(ms).unwrap_or(0),
             Timestamp::NotAvailable => 0,
         };
+        self.metrics.last_kafka_ms.set(i64::try_from(kafka_ms).unwrap_or(0));
         let kafka_ns = kafka_ms.saturating_mul(1_000_000);
         if kafka_ns > 0 {
             match wall_ns().checked_sub(kafka_ns) {
@@ -674,10 +771,9 @@ impl Ingest {
 
     /// Puts the record's events into the rings of the workers that are to see them.
     fn route(&mut self, origin: Origin) {
-        let broadcast = self.inputs[usize::from(origin.topic)].broadcast;
-        let lanes = self.lanes.len();
-        let to = |lane: usize| broadcast || usize::from(origin.partition) % lanes == lane;
-        self.offsets.begin(origin, (0..lanes).filter(|lane| to(*lane)));
+        let workers = self.workers_of(origin.topic, origin.partition);
+        let to = |lane: usize| workers & (1 << lane) != 0;
+        self.offsets.begin(origin, (0..self.lanes.len()).filter(|lane| to(*lane)));
         let mut whole = true;
         for (_, lane) in self.lanes.iter_mut().enumerate().filter(|(index, _)| to(*index)) {
             for event in &self.scratch {
@@ -713,6 +809,11 @@ impl Ingest {
         }
         flushed
     }
+}
+
+/// A partition's workers. Topics and partitions come from metadata, so they are in range.
+fn route_of(routes: &mut [Vec<u64>], topic: u16, partition: u16) -> &mut u64 {
+    &mut routes[usize::from(topic)][usize::from(partition)]
 }
 
 fn ts_recv_header(message: &BorrowedMessage<'_>) -> Option<u64> {

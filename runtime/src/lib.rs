@@ -24,6 +24,7 @@ pub mod offsets;
 pub mod wire;
 
 pub mod clock;
+pub mod fence;
 mod id_index;
 pub mod limits;
 pub mod metrics;
@@ -32,7 +33,9 @@ pub mod pin;
 pub mod admin;
 pub mod app;
 pub mod args;
+pub mod assignment;
 pub mod loading;
+pub mod modules;
 pub mod plan;
 pub mod run;
 pub mod supervisor;

@@ -123,6 +123,9 @@ pub const FAULT_DETAIL_BYTES_MAX: usize = 2_048;
 /// Largest module. A Python component is 18 MB.
 pub const MODULE_BYTES_MAX: usize = 64 << 20;
 
+/// Modules that a pod keeps: those that run, and some to roll back to.
+pub const MODULES_KEPT_MAX: usize = 64;
+
 /// CPU time a compilation may take: a Python component needs 12 s on a slow core.
 pub const COMPILE_SECONDS_MAX: u64 = 120;
 

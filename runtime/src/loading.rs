@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use pinion_spec::SpecErrors;
 use pinion_spec::strategy::Strategy;
 
-use crate::app::Deployment;
+use crate::app::{Deployment, Shards};
 use crate::sandbox::{LoadError, Sandbox};
 
 /// Why a strategy file cannot be deployed. Every one is the file's fault or its module's.
@@ -93,7 +93,7 @@ pub fn load_all(
                 module: path,
                 source: Box::new(source),
             })?;
-            Ok(Deployment { strategy, module })
+            Ok(Deployment { strategy, module, shards: Shards::All })
         })
         .collect()
 }

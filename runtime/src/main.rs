@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         }
     };
     log_to_stderr(args.log_format, LevelFilter::INFO);
-    let outcome = args.run.config().and_then(|config| run::run(&config, |_| {}, std::future::pending()));
+    let outcome = args.config().and_then(|config| run::run(&config, |_| {}, std::future::pending()));
     match outcome {
         Ok(_) => ExitCode::from(exit::OK),
         Err(error) => {

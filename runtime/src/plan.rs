@@ -184,6 +184,11 @@ pub struct Shard {
 }
 
 impl Shard {
+    /// What it reads: (topic, partition).
+    pub fn places(&self) -> impl Iterator<Item = (u16, u16)> + '_ {
+        self.sources.iter().map(|source| (source.topic, source.partition))
+    }
+
     /// Whether it reads any of these (topic, partition).
     #[must_use]
     pub fn reads_any(&self, partitions: &[(u16, u16)]) -> bool {

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::{self, Admin};
 use crate::app::{App, AppConfig, AppError, Deployment, Drained};
+use crate::assignment::{Assignments, PodConfig, PodError};
 use crate::ingest::FeedError;
 use crate::kafka::{AccessError, PropertiesError};
 use crate::loading::{self, LoadingError};
@@ -24,6 +25,8 @@ use crate::watch::Watch;
 pub enum Source {
     /// Strategy files.
     Files(Vec<PathBuf>),
+    /// What the operator assigns to this pod.
+    Assignment(PodConfig),
     /// Strategies that the caller has read or made; relative module paths start at the working directory.
     Strategies(Vec<Strategy>),
 }
@@ -62,6 +65,12 @@ pub enum RunError {
     /// The sandbox.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// The pod's documents and modules.
+    #[error(transparent)]
+    Pod(#[from] PodError),
+    /// The lease ran out.
+    #[error("the lease has run out: what runs here may run elsewhere, so nothing more is read or sent")]
+    Fenced,
     /// The admin port or its token.
     #[error("admin port: {problem}")]
     Admin {
@@ -96,6 +105,8 @@ pub mod exit {
     pub const UNAVAILABLE: u8 = 69;
     /// Our fault.
     pub const SOFTWARE: u8 = 70;
+    /// The lease ran out; to be started again.
+    pub const FENCED: u8 = 75;
 }
 
 impl RunError {
@@ -110,7 +121,8 @@ impl RunError {
             Self::Unsent { .. } => exit::UNAVAILABLE,
             Self::Died => exit::SOFTWARE,
             Self::App(AppError::Thread { .. }) | Self::System(_) | Self::Sandbox(_) => exit::SOFTWARE,
-            Self::Loading(_) | Self::Properties(_) | Self::App(_) | Self::Admin { .. } => exit::USAGE,
+            Self::Fenced => exit::FENCED,
+            Self::Loading(_) | Self::Pod(_) | Self::Properties(_) | Self::App(_) | Self::Admin { .. } => exit::USAGE,
         }
     }
 }
@@ -149,6 +161,19 @@ pub fn run(
     app.load(deployments)?;
     let egress = Arc::clone(app.egress_metrics());
     let app: SharedApp = Arc::new(Mutex::new(Some(app)));
+    let assignments = match &config.source {
+        Source::Assignment(pod) => {
+            let fence = config.app.fence.clone();
+            let opened =
+                Assignments::open(pod.clone(), Arc::clone(&app), Arc::clone(&sandbox), Arc::clone(&metrics), fence)?;
+            let assignments = Arc::new(opened);
+            let applying = Arc::clone(&assignments);
+            std::thread::Builder::new().name("assignment".to_owned()).spawn(move || applying.run())?;
+            Some(assignments)
+        }
+        Source::Files(_) | Source::Strategies(_) => None,
+    };
+    let lapsed = || assignments.as_ref().is_some_and(|assignments| assignments.has_lapsed());
     let stop = Arc::new(AtomicBool::new(false));
     let supervisor = Supervisor::new(Arc::clone(&app), inbound, Arc::clone(&stop));
     let supervising = std::thread::Builder::new().name("supervisor".to_owned()).spawn(move || supervisor.run())?;
@@ -173,6 +198,7 @@ pub fn run(
                     base: PathBuf::from("."),
                     token,
                     loopback: admin::is_loopback(&local),
+                    assignments: assignments.clone(),
                     drain: drain.clone(),
                 },
             ));
@@ -188,6 +214,10 @@ pub fn run(
             let mut look = tokio::time::interval(Duration::from_millis(200));
             loop {
                 look.tick().await;
+                // A worker ends by itself when the lease has run out.
+                if lapsed() {
+                    return;
+                }
                 if !lock(&app).as_ref().is_none_or(App::is_alive) {
                     return;
                 }
@@ -198,12 +228,24 @@ pub fn run(
             _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
             _ = drain_asked.recv() => tracing::info!("drain asked for: draining"),
             () = until => tracing::info!("done: draining"),
-            () = died => tracing::error!("a thread of the flow ended: draining"),
+            () = died => {
+                if lapsed() {
+                    return Err(RunError::Fenced);
+                }
+                tracing::error!("a thread of the flow ended: draining");
+            }
         }
         // Kept to the end, or the channel would close and look like a drain.
         drop(drain);
         Ok::<(), RunError>(())
     });
+    if let Err(RunError::Fenced) = served {
+        // Nothing is finished and nothing committed: all of it may be another's by now.
+        return Err(RunError::Fenced);
+    }
+    if let Some(assignments) = &assignments {
+        assignments.stop();
+    }
     let taken = lock(&app).take();
     let drained = taken.map(App::drain);
     stop.store(true, Ordering::Release);
@@ -227,6 +269,7 @@ fn deployments(sandbox: &Sandbox, source: &Source) -> Result<Vec<Deployment>, Lo
             }
             Ok(deployments)
         }
+        Source::Assignment(_) => Ok(Vec::new()),
         Source::Strategies(strategies) => loading::load_all(sandbox, strategies.clone(), "strategies", Path::new("")),
     }
 }

@@ -14,6 +14,7 @@ use crate::book::{Applied, Books};
 use crate::clock::mono_ns;
 use crate::egress::{OrderRoute, Outbound, Outbox};
 use crate::event::{Event, Origin, Stamp};
+use crate::fence::Fence;
 use crate::ingest::Quiet;
 use crate::instance::{Instance, InstanceId, Notice, ReadyGuest, Turn};
 use crate::limits::{BATCH_EVENTS_MAX, EVENT_INTENTS_MAX, PARK_NS_MAX, QUIET_NS, REPORT_INTERVAL_NS};
@@ -23,7 +24,7 @@ use crate::risk::Limits;
 
 /// Names a feed in this process; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FeedId(pub u16);
+pub struct FeedId(pub u32);
 
 /// What a halt or a resume reaches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +58,8 @@ impl Scope {
 pub enum Command {
     /// Reads another feed.
     AddFeed(Box<FeedPort>),
+    /// Reads a feed no more. Its instances have been removed.
+    RemoveFeed(FeedId),
     /// Runs another instance on the records of these (topic, partition).
     AddInstance {
         /// The feed it reads.
@@ -149,6 +152,8 @@ pub struct WorkerParts {
     pub wait: Wait,
     /// Wakes it.
     pub waker: Waker,
+    /// Until when it may act.
+    pub fence: Fence,
 }
 
 /// The loop's state.
@@ -163,6 +168,9 @@ pub struct Worker {
     instances: Vec<Option<Box<Instance>>>,
     killed: Vec<u64>,
     draining: bool,
+    fence: Fence,
+    /// The lease ran out: nothing more is done, whatever comes.
+    fenced: bool,
     report_due_ns: u64,
 }
 
@@ -181,6 +189,8 @@ impl Worker {
             instances: Vec::new(),
             killed: Vec::new(),
             draining: false,
+            fence: parts.fence,
+            fenced: false,
             report_due_ns: 0,
         }
     }
@@ -194,6 +204,9 @@ impl Worker {
             for index in 0..self.ports.len() {
                 worked |= self.take_batch(index);
             }
+            if self.fenced {
+                return;
+            }
             if began >= self.report_due_ns {
                 self.report_due_ns = began + REPORT_INTERVAL_NS;
                 self.instances.iter_mut().flatten().for_each(|instance| instance.report(&self.notices));
@@ -202,6 +215,9 @@ impl Worker {
                 self.metrics.busy_ns.add(mono_ns() - began);
                 self.waiter.busy();
                 continue;
+            }
+            if self.fence.is_passed(began) && !self.ports.is_empty() {
+                return;
             }
             if self.draining {
                 self.stop_all();
@@ -235,6 +251,9 @@ impl Worker {
             whole = event.is_last();
             taken += 1;
             self.present(index, &event);
+            if self.fenced {
+                return true;
+            }
         }
         self.mark_progress(index);
         taken > 0
@@ -242,8 +261,12 @@ impl Worker {
 
     #[inline]
     fn present(&mut self, index: usize, event: &Event) {
-        let port = &mut self.ports[index];
         let now = mono_ns();
+        if self.fence.is_passed(now) {
+            self.fenced = true;
+            return;
+        }
+        let port = &mut self.ports[index];
         self.queue.record(now.saturating_sub(event.stamp.routed_ns));
         port.last_mono_ns = now;
         port.last_ts = port.last_ts.max(event.head.ts_recv);
@@ -293,6 +316,9 @@ impl Worker {
     /// On a quiet stream the wall clock moves the stream clock, but only to a timer that it has passed.
     fn tick(&mut self) {
         let now = mono_ns();
+        if self.fence.is_passed(now) {
+            return;
+        }
         for port in &mut self.ports {
             let since = now.saturating_sub(port.last_mono_ns);
             if port.last_ts == 0 || since < QUIET_NS || !port.quiet.get() {
@@ -353,6 +379,7 @@ impl Worker {
                 last_ts: 0,
                 last_mono_ns: 0,
             }),
+            Command::RemoveFeed(feed) => self.ports.retain(|port| port.feed != feed),
             Command::AddInstance { feed, instance, inputs } => self.add_instance(feed, instance, &inputs),
             Command::RemoveInstance(id) => {
                 self.on_instance(id, |instance, turn| instance.stop(turn));

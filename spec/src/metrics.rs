@@ -200,11 +200,37 @@ pub const KAFKA_DELIVERY_ERRORS: Metric = counter(
     "Records that Kafka refused for good; they are sent again after a restart.",
 );
 
+pub const KAFKA_LAG_SECONDS: Metric = gauge(
+    "pinion_kafka_lag_seconds",
+    &["feed"],
+    "Age by Kafka's timestamp of the last record read, while there are more to read; 0 at the end.",
+);
+
+pub const ASSIGNMENT_EPOCH: Metric =
+    gauge("pinion_assignment_epoch", &[], "Term of the operator whose assignment is held; 0 without one.");
+
+pub const ASSIGNMENT_REVISION: Metric =
+    gauge("pinion_assignment_revision", &[], "That operator's count of changes to this pod's assignment.");
+
+pub const ASSIGNMENTS_REFUSED: Metric = counter(
+    "pinion_assignments_refused_total",
+    &[],
+    "Assignments that were refused: older than what is held, altered, for another pod or with mistakes.",
+);
+
+pub const LEASE: Metric =
+    gauge("pinion_lease_seconds", &[], "What is left of the lease; then the pod stops itself. 0 without a lease.");
+
 /// Every metric, in the order in which an event meets them.
-pub const ALL: [Metric; 31] = [
+pub const ALL: [Metric; 36] = [
     BUILD_INFO,
+    ASSIGNMENT_EPOCH,
+    ASSIGNMENT_REVISION,
+    ASSIGNMENTS_REFUSED,
+    LEASE,
     KAFKA_CONNECTED,
     KAFKA_LAG,
+    KAFKA_LAG_SECONDS,
     RECORDS,
     BROKER_CLOCK_NEGATIVE,
     DECODE_ERRORS,

@@ -16,4 +16,5 @@ mod layers;
 mod links;
 mod market;
 mod memory;
+mod pods;
 mod secured;

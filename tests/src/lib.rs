@@ -10,6 +10,7 @@ pub mod http;
 pub mod kafka;
 pub mod kube;
 pub mod native;
+pub mod pod;
 pub mod programs;
 pub mod require;
 pub mod rig;

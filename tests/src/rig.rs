@@ -10,6 +10,7 @@ use pinion_runtime::app::strategy_route;
 use pinion_runtime::book::Books;
 use pinion_runtime::egress::{OrderIdentity, Outbound, Outbox};
 use pinion_runtime::event::Event;
+use pinion_runtime::fence::Fence;
 use pinion_runtime::ingest::Quiet;
 use pinion_runtime::instance::{Instance, InstanceId, InstanceParts, InstanceRecorders, Notice, ReadyGuest};
 use pinion_runtime::instruments::Instruments;
@@ -114,6 +115,7 @@ impl Rig {
             queue,
             wait: Wait::Park,
             waker: waker.clone(),
+            fence: Fence::default(),
         };
         let thread = thread::spawn(move || {
             on_worker();
@@ -148,7 +150,8 @@ impl Rig {
         };
         let topics = strategy.spec.inputs.iter().map(|input| input.topic.clone()).collect();
         let limits = Arc::new(Limits::compile(&risk, &instruments).unwrap());
-        let route = Arc::new(strategy_route(strategy, 0, "sha256:test".to_owned(), topics, instruments, identity));
+        let route =
+            Arc::new(strategy_route(strategy, 0, FeedId(0), "sha256:test".to_owned(), topics, instruments, identity));
         let (call, call_reader) = recorder();
         let (check, check_reader) = recorder();
         let metrics = Arc::new(StrategyMetrics::new(

@@ -147,7 +147,7 @@ impl Runtime {
     /// `GET` of any path; `None` while nobody listens.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<Answer> {
-        request(self.admin, "GET", path, &[], &[]).ok()
+        self.ask("GET", path, &[]).ok()
     }
 
     /// A metric summed over all samples that have these labels; `None` where none has.
@@ -185,9 +185,38 @@ impl Runtime {
     /// If nobody answers.
     #[must_use]
     pub fn post_bytes(&self, path: &str, body: &[u8]) -> Answer {
+        self.ask("POST", path, body).unwrap_or_else(|error| panic!("post {path}: {error}"))
+    }
+
+    /// `PUT` of any body.
+    ///
+    /// # Panics
+    /// If nobody answers.
+    #[must_use]
+    pub fn put_bytes(&self, path: &str, body: &[u8]) -> Answer {
+        self.ask("PUT", path, body).unwrap_or_else(|error| panic!("put {path}: {error}"))
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &[u8]) -> std::io::Result<Answer> {
         let bearer = self.token.as_ref().map(|token| format!("Bearer {token}"));
         let headers: Vec<_> = bearer.as_deref().map(|bearer| ("authorization", bearer)).into_iter().collect();
-        request(self.admin, "POST", path, &headers, body).unwrap_or_else(|error| panic!("post {path}: {error}"))
+        request(self.admin, method, path, &headers, body)
+    }
+
+    /// SIGSTOP: it does nothing until [`Runtime::go_on`].
+    ///
+    /// # Panics
+    /// If the signal cannot be sent.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    ///
+    /// # Panics
+    /// If the signal cannot be sent.
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
     }
 
     /// SIGKILL.
@@ -217,8 +246,12 @@ impl Runtime {
     }
 
     fn sigterm(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
-        kill_process(pid, Signal::TERM).expect("send SIGTERM");
+        kill_process(pid, signal).unwrap_or_else(|error| panic!("send {signal:?}: {error}"));
     }
 
     /// How it ended.

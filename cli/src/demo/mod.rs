@@ -29,6 +29,7 @@ use clap::Args;
 use pinion_runtime::app::AppConfig;
 use pinion_runtime::args::default_cache;
 use pinion_runtime::clock::{mono_ns, wall_ns};
+use pinion_runtime::fence::Fence;
 use pinion_runtime::pin::Pin;
 use pinion_runtime::ring::Wait;
 use pinion_runtime::run::{RunConfig, Source};
@@ -140,7 +141,13 @@ fn flow(args: &DemoArgs, view: bool, log: &log::Kept) -> Result<Summary, CliErro
     let reader = OrderReader::start(broker.kafka(), &orders)?;
     let config = RunConfig {
         source: Source::Strategies(loaded),
-        app: AppConfig { kafka: broker.kafka().clone(), pin: Pin::Auto, wait: Wait::Park, workers: 1 },
+        app: AppConfig {
+            kafka: broker.kafka().clone(),
+            pin: Pin::Auto,
+            wait: Wait::Park,
+            workers: 1,
+            fence: Fence::default(),
+        },
         admin: None,
         token_file: None,
         cache: default_cache(),

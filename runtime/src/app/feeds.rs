@@ -2,17 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use crossbeam_channel::{Receiver, Sender};
+use pinion_spec::assignment::AssignedShard;
 use pinion_spec::strategy::{AssignmentMode, Strategy, TradingState};
 
 use super::strategy::{InstanceHandle, Past, StrategyHandle, order_hash};
-use super::{App, AppError, Deployment, spawn};
+use super::{App, AppError, Deployment, Shards, spawn};
 use crate::book::Books;
 use crate::decode::Decoder;
 use crate::egress::{EgressCommand, EgressRecorders};
-use crate::ingest::{self, Change, FeedConsumer, FeedInput, FeedParts, Ingest, Quiet, Target};
+use crate::ingest::{
+    self, Change, FeedCommand, FeedConsumer, FeedInput, FeedParts, FeedResult, Ingest, Place, Quiet, Target,
+};
 use crate::instance::{Instance, InstanceId};
 use crate::instruments::{Instrument, Instruments, SymbolError};
 use crate::limits::RING_EVENTS;
@@ -23,10 +28,16 @@ use crate::worker::{Command, FeedId, FeedPort, Scope};
 
 /// One feed, as the control plane knows it.
 pub(super) struct FeedHandle {
+    pub(super) id: FeedId,
     pub(super) group: String,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) thread: JoinHandle<()>,
     pub(super) consumer: Arc<FeedConsumer>,
+    offsets: Arc<Offsets>,
+    metrics: Arc<FeedMetrics>,
+    commands: Sender<FeedCommand>,
+    /// By topic: whether every worker sees all of it.
+    broadcast: Vec<bool>,
 }
 
 /// A feed that has been opened and not begun.
@@ -58,6 +69,30 @@ fn outputs(strategy: &Strategy) -> impl Iterator<Item = &str> {
     std::iter::once(&outputs.orders.topic).chain(others.map(|output| &output.topic)).map(String::as_str)
 }
 
+/// Shards that are read no more, while what was read of them is being finished.
+pub(crate) struct GivingUp {
+    places: Vec<(u16, u16)>,
+    answer: Receiver<FeedResult>,
+    consumer: Arc<FeedConsumer>,
+    offsets: Arc<Offsets>,
+}
+
+/// How long a feed may take to obey: it asks the broker for offsets.
+const OBEY_MAX: Duration = Duration::from_secs(30);
+
+impl GivingUp {
+    /// Waits until all that was read is done and acknowledged, for so long at most, and commits. What is not done by then, the next
+    /// owner reads again. Nothing of the app is needed meanwhile.
+    pub(crate) fn finish(self, longest: Duration) {
+        match self.answer.recv_timeout(OBEY_MAX) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "cannot stop reading partitions"),
+            Err(_) => tracing::warn!("a feed has not stopped reading in time"),
+        }
+        ingest::finish(&self.consumer, &self.offsets, &self.places, longest);
+    }
+}
+
 impl App {
     /// Opens the feeds of these strategies and starts them. All or nothing is read: a strategy that cannot start fails the whole
     /// call before the first record.
@@ -82,8 +117,9 @@ impl App {
         }
         let mut deployments: Vec<Option<Deployment>> = deployments.into_iter().map(Some).collect();
         let mut opened = Vec::with_capacity(plans.len());
-        for (number, plan) in plans.into_iter().enumerate() {
-            let id = FeedId(u16::try_from(self.feeds.len() + number).unwrap_or(u16::MAX));
+        for plan in plans {
+            let id = FeedId(self.next_feed);
+            self.next_feed += 1;
             let members = plan.strategies.iter().filter_map(|index| deployments.get_mut(*index)?.take()).collect();
             opened.push(self.open(id, plan, members)?);
         }
@@ -107,7 +143,6 @@ impl App {
                     decoder: Decoder::new(input.encoding, &input.publisher, &all)?,
                     partitions: input.partitions.clone(),
                     start: input.start,
-                    broadcast: input.broadcast,
                     dead_letter: input.dead_letter.as_deref().map(Arc::from),
                 })
             })
@@ -132,10 +167,11 @@ impl App {
                 input_topics: Arc::clone(&input_topics),
                 instruments: Arc::new(Instruments::new(declared)),
                 instances: Vec::new(),
+                faults_before: 0,
                 past,
             };
             self.next_strategy += 1;
-            strategies.push(self.open_strategy(handle, plan.assignment)?);
+            strategies.push(self.open_strategy(handle, plan.assignment, &member.shards)?);
         }
         Ok(OpenFeed { id, plan, inputs, consumer, partitions, metrics, broker, decode, strategies })
     }
@@ -145,13 +181,14 @@ impl App {
         &mut self,
         mut handle: StrategyHandle,
         assignment: AssignmentMode,
+        wanted: &Shards,
     ) -> Result<OpenStrategy, AppError> {
         let name = handle.strategy.metadata.name.clone();
         let mut instances = Vec::new();
         match assignment {
             AssignmentMode::Static => {
-                for shard in &handle.shards {
-                    let (instance_handle, instance) = self.make_instance(&handle, shard)?;
+                for (shard, worker) in self.placed(&handle, wanted) {
+                    let (instance_handle, instance) = self.make_instance(&handle, &shard, worker)?;
                     handle.instances.push(instance_handle);
                     instances.push(instance);
                 }
@@ -180,6 +217,27 @@ impl App {
         let offsets = Arc::new(Offsets::new(&feed.partitions, self.workers.len()));
         let quiet = Quiet::default();
         self.to_egress(EgressCommand::AddFeed(id, Arc::clone(&offsets)));
+        let broadcast: Vec<bool> = feed.plan.inputs.iter().map(|input| input.broadcast).collect();
+        let places = match feed.plan.assignment {
+            // Whichever of them the group gives.
+            AssignmentMode::Group => {
+                let shards = feed.strategies.iter().flat_map(|open| &open.handle.shards);
+                let dealt: Vec<_> = shards.map(|shard| (shard.clone(), self.dealt(shard))).collect();
+                self.places(&dealt, &broadcast)
+            }
+            AssignmentMode::Static => {
+                let of = |open: &OpenStrategy| {
+                    let worker = |shard: &Shard| {
+                        let made = open.handle.instances.iter().find(|instance| instance.shard == shard.index)?;
+                        Some((shard.clone(), made.worker))
+                    };
+                    open.handle.shards.iter().filter_map(worker).collect::<Vec<_>>()
+                };
+                let placed: Vec<_> = feed.strategies.iter().flat_map(of).collect();
+                self.places(&placed, &broadcast)
+            }
+        };
+        let (commands, command_receiver) = crossbeam_channel::unbounded();
         let mut targets = Vec::with_capacity(self.workers.len());
         for (index, worker) in self.workers.iter().enumerate() {
             let (events, ring) = rtrb::RingBuffer::new(RING_EVENTS);
@@ -205,9 +263,11 @@ impl App {
             inputs: feed.inputs,
             assignment: feed.plan.assignment,
             targets,
+            places,
+            commands: command_receiver,
             dead_letters: self.dead_letters.clone(),
-            offsets,
-            metrics: feed.metrics,
+            offsets: Arc::clone(&offsets),
+            metrics: Arc::clone(&feed.metrics),
             broker: feed.broker,
             decode: feed.decode,
             quiet,
@@ -215,7 +275,17 @@ impl App {
             stop: Arc::clone(&stop),
         };
         let thread = spawn(format!("ingest-{}", id.0), move || Ingest::new(parts).run())?;
-        self.feeds.push(FeedHandle { group: feed.plan.group, stop, thread, consumer: feed.consumer });
+        self.feeds.push(FeedHandle {
+            id,
+            group: feed.plan.group,
+            stop,
+            thread,
+            consumer: feed.consumer,
+            offsets,
+            metrics: feed.metrics,
+            commands,
+            broadcast,
+        });
         Ok(())
     }
 
@@ -228,14 +298,46 @@ impl App {
         set.chain([strategy.spec.trading_state]).max().unwrap_or_default()
     }
 
+    /// Which worker a shard goes to where nobody says otherwise.
+    fn dealt(&self, shard: &Shard) -> usize {
+        usize::from(shard.index) % self.workers.len()
+    }
+
+    /// The shards that run here and their workers. What the strategy does not have is left out.
+    fn placed(&self, handle: &StrategyHandle, wanted: &Shards) -> Vec<(Shard, usize)> {
+        let workers = self.workers.len();
+        let worker = |shard: &Shard| match wanted {
+            Shards::All => Some(self.dealt(shard)),
+            Shards::Only(list) => {
+                let assigned = list.iter().find(|assigned| assigned.shard == shard.index)?;
+                Some(usize::from(assigned.worker) % workers)
+            }
+        };
+        handle.shards.iter().filter_map(|shard| Some((shard.clone(), worker(shard)?))).collect()
+    }
+
+    /// The partitions of these shards, each with the workers that see it.
+    fn places(&self, placed: &[(Shard, usize)], broadcast: &[bool]) -> Vec<Place> {
+        let all = u64::MAX >> (u64::BITS as usize - self.workers.len());
+        let mut places: BTreeMap<(u16, u16), u64> = BTreeMap::new();
+        for (shard, worker) in placed {
+            for source in &shard.sources {
+                let everyone = broadcast.get(usize::from(source.topic)).copied().unwrap_or_default();
+                *places.entry((source.topic, source.partition)).or_default() |=
+                    if everyone { all } else { 1 << worker };
+            }
+        }
+        places.into_iter().map(|((topic, partition), workers)| Place { topic, partition, workers }).collect()
+    }
+
     fn make_instance(
         &mut self,
         handle: &StrategyHandle,
         shard: &Shard,
+        worker: usize,
     ) -> Result<(InstanceHandle, Instance), AppError> {
         let id = InstanceId(self.next_instance);
         self.next_instance += 1;
-        let worker = usize::from(shard.index) % self.workers.len();
         handle.instance(shard, id, worker, self.trading_state_of(&handle.strategy))
     }
 
@@ -281,18 +383,120 @@ impl App {
             if handle.instances.iter().any(|instance| instance.shard == shard.index) {
                 continue;
             }
-            let (made, instance) = self.make_instance(handle, &shard)?;
+            let (made, instance) = self.make_instance(handle, &shard, self.dealt(&shard))?;
             self.add_instance(handle, &made, instance);
             handle.instances.push(made);
         }
         Ok(())
     }
 
+    /// Brings shards of a strategy to life and begins to read their partitions. The answer comes when they are assigned.
+    ///
+    /// # Errors
+    /// [`AppError::Unknown`], [`AppError::Start`]
+    pub(crate) fn take_shards(
+        &mut self,
+        tenant: &str,
+        strategy: &str,
+        shards: &[AssignedShard],
+    ) -> Result<Option<Receiver<FeedResult>>, AppError> {
+        let key = (tenant.to_owned(), strategy.to_owned());
+        let unknown = || AppError::Unknown { tenant: tenant.to_owned(), strategy: strategy.to_owned() };
+        let mut handle = self.strategies.remove(&key).ok_or_else(unknown)?;
+        let mut placed = self.placed(&handle, &Shards::Only(shards.to_vec()));
+        placed.retain(|(shard, _)| !handle.instances.iter().any(|instance| instance.shard == shard.index));
+        let mut outcome = Ok(());
+        for (shard, worker) in &placed {
+            match self.make_instance(&handle, shard, *worker) {
+                Ok((made, instance)) => {
+                    self.add_instance(&handle, &made, instance);
+                    handle.instances.push(made);
+                }
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
+        }
+        placed.retain(|(shard, _)| handle.instances.iter().any(|instance| instance.shard == shard.index));
+        let feed = handle.feed;
+        self.strategies.insert(key, handle);
+        outcome?;
+        self.settle();
+        let Some(feed) = self.feeds.iter().find(|other| other.id == feed) else { return Ok(None) };
+        let places = self.places(&placed, &feed.broadcast);
+        if places.is_empty() {
+            return Ok(None);
+        }
+        let (done, answer) = crossbeam_channel::bounded(1);
+        // Fails only when the feed has ended, and then the answer's sender is gone too.
+        let _ = feed.commands.send(FeedCommand::Take { places, done });
+        Ok(Some(answer))
+    }
+
+    /// Begins to give shards of a strategy up: they are read no more. [`GivingUp::finish`] waits for what was read, and
+    /// [`App::end_shards`] ends the instances.
+    ///
+    /// # Errors
+    /// [`AppError::Unknown`]
+    pub(crate) fn give_up_shards(
+        &self,
+        tenant: &str,
+        strategy: &str,
+        shards: &[u16],
+    ) -> Result<Option<GivingUp>, AppError> {
+        let handle = self.handle(tenant, strategy)?;
+        let Some(feed) = self.feeds.iter().find(|feed| feed.id == handle.feed) else { return Ok(None) };
+        let running = |shard: &&Shard| handle.instances.iter().any(|instance| instance.shard == shard.index);
+        let (gone, stay): (Vec<&Shard>, Vec<&Shard>) =
+            handle.shards.iter().filter(running).partition(|shard| shards.contains(&shard.index));
+        // What another shard reads too, a broadcast topic, is read on.
+        let kept: Vec<(u16, u16)> = stay.iter().flat_map(|shard| shard.places()).collect();
+        let mut places: Vec<(u16, u16)> = gone.iter().flat_map(|shard| shard.places()).collect();
+        places.retain(|place| !kept.contains(place));
+        places.sort_unstable();
+        places.dedup();
+        let (done, answer) = crossbeam_channel::bounded(1);
+        let _ = feed.commands.send(FeedCommand::GiveUp { places: places.clone(), done });
+        let (consumer, offsets) = (Arc::clone(&feed.consumer), Arc::clone(&feed.offsets));
+        Ok(Some(GivingUp { places, answer, consumer, offsets }))
+    }
+
+    /// Ends the instances of shards that are read no more.
+    ///
+    /// # Errors
+    /// [`AppError::Unknown`]
+    pub(crate) fn end_shards(&mut self, tenant: &str, strategy: &str, shards: &[u16]) -> Result<(), AppError> {
+        let key = (tenant.to_owned(), strategy.to_owned());
+        let unknown = || AppError::Unknown { tenant: tenant.to_owned(), strategy: strategy.to_owned() };
+        let mut handle = self.strategies.remove(&key).ok_or_else(unknown)?;
+        self.remove_instances(&mut handle, shards);
+        self.strategies.insert(key, handle);
+        self.settle();
+        Ok(())
+    }
+
+    /// Ends a feed that no strategy reads any more.
+    pub(super) fn end_feed(&mut self, id: FeedId) {
+        let Some(index) = self.feeds.iter().position(|feed| feed.id == id) else { return };
+        let feed = self.feeds.remove(index);
+        feed.stop.store(true, Ordering::Release);
+        // At most one poll; a panic has been said already.
+        let _ = feed.thread.join();
+        self.send_all(|| Command::RemoveFeed(id));
+        self.to_egress(EgressCommand::RemoveFeed(id));
+        self.metrics.remove_feed(&feed.metrics);
+    }
+
     fn stop_shards(&mut self, handle: &mut StrategyHandle, partitions: &[(u16, u16)]) {
         let gone: Vec<u16> =
             handle.shards.iter().filter(|shard| shard.reads_any(partitions)).map(|shard| shard.index).collect();
+        self.remove_instances(handle, &gone);
+    }
+
+    fn remove_instances(&self, handle: &mut StrategyHandle, shards: &[u16]) {
         handle.instances.retain(|instance| {
-            let stays = !gone.contains(&instance.shard);
+            let stays = !shards.contains(&instance.shard);
             if !stays {
                 self.send(instance.worker, Command::RemoveInstance(instance.id));
             }

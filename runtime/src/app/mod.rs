@@ -12,16 +12,18 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
+use pinion_spec::assignment::{AssignedShard, StrategyReport};
 use pinion_spec::strategy::{Risk, Strategy, TradingState};
 
 use crate::clock::mono_ns;
 use crate::egress::{DeadLetter, Egress, EgressCommand, EgressMetrics, EgressParts, Outbox, Undeliverable};
+use crate::fence::Fence;
 use crate::ingest::{self, FeedConsumer, FeedError, Rebalanced};
 use crate::instance::{InstanceId, Notice};
 use crate::instruments::SymbolError;
 use crate::kafka::{self, AccessError, Kafka};
 use crate::limits::{DEAD_LETTERS_MAX, DRAIN_SECONDS_MAX, OUTBOUND_RING};
-use crate::metrics::{Metrics, WorkerMetrics, recorder};
+use crate::metrics::{Counter, Metrics, WorkerMetrics, recorder};
 use crate::pin::{self, Pin};
 use crate::plan::PlanError;
 use crate::ring::{Wait, Waker};
@@ -40,8 +42,10 @@ pub struct AppConfig {
     pub pin: Pin,
     /// How workers wait.
     pub wait: Wait,
-    /// How many workers.
+    /// How many workers, at most [`WORKERS_MAX`].
     pub workers: usize,
+    /// Until when the process may act.
+    pub fence: Fence,
 }
 
 /// A strategy and its module, ready to run.
@@ -50,6 +54,17 @@ pub struct Deployment {
     pub strategy: Strategy,
     /// The compiled module.
     pub module: Module,
+    /// Which of its shards run here.
+    pub shards: Shards,
+}
+
+/// Which shards of a strategy a process runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shards {
+    /// All, dealt out to the workers in turn.
+    All,
+    /// These, each on the worker that was assigned.
+    Only(Vec<AssignedShard>),
 }
 
 /// Why something could not be set up or changed.
@@ -128,6 +143,47 @@ struct WorkerHandle {
     thread: JoinHandle<()>,
 }
 
+/// A way to the workers that needs nothing of the app.
+#[derive(Clone, Default)]
+pub struct Workers(Vec<(Sender<Command>, Waker)>);
+
+impl Workers {
+    fn send(&self, command: impl Fn() -> Command) {
+        for (commands, waker) in &self.0 {
+            // Fails only when the worker has ended, and then there is nothing to command.
+            let _ = commands.send(command());
+            waker.wake();
+        }
+    }
+
+    /// Changes what the strategies of a scope may do that run now. [`App::set_trading_state`] is for those that are loaded later too.
+    pub fn set_trading_state(&self, scope: &Scope, state: TradingState) {
+        self.send(|| Command::SetTradingState { scope: scope.clone(), state });
+    }
+
+    /// Waits until every worker has taken its commands; not for ever, a worker may wait for egress.
+    pub fn settle(&self) {
+        let (answer, answers) = crossbeam_channel::bounded(self.0.len());
+        self.send(|| Command::Ping(answer.clone()));
+        for _ in &self.0 {
+            if answers.recv_timeout(SETTLE_MAX).is_err() {
+                tracing::warn!("a worker has not taken its commands yet; it will when it can");
+                return;
+            }
+        }
+    }
+}
+
+/// What runs of a strategy, and how.
+pub struct Held {
+    /// The resource, with the changes since it was loaded.
+    pub strategy: Strategy,
+    /// Digest of the module, 64 hexadecimal digits.
+    pub module: String,
+    /// Its shards here.
+    pub shards: Vec<AssignedShard>,
+}
+
 /// One strategy that runs.
 pub struct Running<'a> {
     /// Its tenant.
@@ -166,6 +222,7 @@ pub struct App {
     rebalances: Sender<Rebalanced>,
     /// Trading states that were set, by scope.
     states: Vec<(Scope, TradingState)>,
+    next_feed: u32,
     next_instance: u32,
     next_strategy: usize,
 }
@@ -205,6 +262,7 @@ impl App {
             failures: failure_sender,
             metrics: Arc::clone(&egress_metrics),
             waker: egress_waker.clone(),
+            fence: config.fence.clone(),
         };
         // librdkafka's threads inherit the affinity of the thread that makes the client: this one, which is not pinned.
         let made = Egress::new(parts).map_err(AppError::Producer)?;
@@ -226,6 +284,7 @@ impl App {
                 queue,
                 wait: config.wait,
                 waker: waker.clone(),
+                fence: config.fence.clone(),
             };
             let thread = spawn(format!("worker-{index}"), move || {
                 let given = pin::pin_current(core);
@@ -248,6 +307,7 @@ impl App {
             dead_letters,
             rebalances: rebalance_sender,
             states: Vec::new(),
+            next_feed: 0,
             next_instance: 0,
             next_strategy: 0,
         };
@@ -266,9 +326,12 @@ impl App {
         &self.egress_metrics
     }
 
-    /// The consumers of all feeds, for commits.
+    /// The consumers of all feeds, for commits: none once the lease has run out, for the offsets are a successor's then.
     #[must_use]
     pub fn consumers(&self) -> Vec<Arc<FeedConsumer>> {
+        if self.config.fence.is_passed(mono_ns()) {
+            return Vec::new();
+        }
         self.feeds.iter().map(|feed| Arc::clone(&feed.consumer)).collect()
     }
 
@@ -321,6 +384,10 @@ impl App {
                 return Err(AppError::Start { strategy: strategy.to_owned(), fault });
             }
         };
+        if let Some(handle) = self.strategies.get_mut(&key) {
+            let faults = |i: &InstanceHandle| i.metrics.faults.iter().map(Counter::get).sum::<u64>();
+            handle.faults_before = handle.instances.iter().map(faults).sum();
+        }
         let handle = self.handle(tenant, strategy)?;
         for (instance, ready) in handle.instances.iter().zip(ready) {
             let route = Arc::new(handle.route(&instance.identity));
@@ -437,7 +504,7 @@ impl App {
         Ok(())
     }
 
-    /// Stops a strategy and takes it out. Its feed reads on for those that share it.
+    /// Stops a strategy and takes it out. Its feed reads on for those that share it, and ends with the last of them.
     ///
     /// # Errors
     /// [`AppError::Unknown`]
@@ -447,22 +514,60 @@ impl App {
             for instance in &handle.instances {
                 self.send(instance.worker, Command::RemoveInstance(instance.id));
             }
+            self.to_egress(EgressCommand::RemoveStrategy(handle.index));
             self.settle();
             self.metrics.remove_strategy(tenant, strategy);
+            if !self.strategies.values().any(|other| other.feed == handle.feed) {
+                self.end_feed(handle.feed);
+            }
         }
         Ok(())
     }
 
+    /// A way to the workers for who cannot wait for the app.
+    #[must_use]
+    pub fn workers(&self) -> Workers {
+        Workers(self.workers.iter().map(|worker| (worker.commands.clone(), worker.waker.clone())).collect())
+    }
+
     /// Waits until every worker has taken its commands; not for ever, a worker may wait for egress.
     pub fn settle(&self) {
-        let (answer, answers) = crossbeam_channel::bounded(self.workers.len());
-        self.send_all(|| Command::Ping(answer.clone()));
-        for _ in &self.workers {
-            if answers.recv_timeout(SETTLE_MAX).is_err() {
-                tracing::warn!("a worker has not taken its commands yet; it will when it can");
-                return;
-            }
-        }
+        self.workers().settle();
+    }
+
+    /// All that runs, by tenant and name.
+    #[must_use]
+    pub fn held(&self) -> BTreeMap<(String, String), Held> {
+        let shards = |handle: &StrategyHandle| {
+            let worker = |worker: usize| u16::try_from(worker).unwrap_or(u16::MAX);
+            let shard = |i: &InstanceHandle| AssignedShard { shard: i.shard, worker: worker(i.worker) };
+            handle.instances.iter().map(shard).collect()
+        };
+        let held = |handle: &StrategyHandle| Held {
+            strategy: handle.strategy.clone(),
+            module: handle.module.digest().hex(),
+            shards: shards(handle),
+        };
+        self.strategies.iter().map(|(key, handle)| (key.clone(), held(handle))).collect()
+    }
+
+    /// What a pod reports of what runs.
+    #[must_use]
+    pub fn reports(&self) -> Vec<StrategyReport> {
+        let total = |handle: &StrategyHandle| u16::try_from(handle.shards.len()).unwrap_or(u16::MAX);
+        let faults = |i: &InstanceHandle| i.metrics.faults.iter().map(Counter::get).sum::<u64>();
+        let report = |handle: &StrategyHandle| StrategyReport {
+            namespace: handle.strategy.tenant().to_owned(),
+            name: handle.strategy.metadata.name.clone(),
+            module: handle.module.digest().hex(),
+            shards: handle.instances.iter().map(|instance| instance.shard).collect(),
+            shards_total: total(handle),
+            faults: handle.instances.iter().map(faults).sum::<u64>().saturating_sub(handle.faults_before),
+            quarantined: handle.instances.iter().any(|instance| instance.metrics.quarantined.get() > 0),
+            trading_state: handle.strategy.spec.trading_state,
+            problem: None,
+        };
+        self.strategies.values().map(report).collect()
     }
 
     /// Whether all threads of the flow still run.

@@ -36,6 +36,8 @@ pub(crate) struct StrategyHandle {
     pub(super) input_topics: Arc<[String]>,
     pub(super) instruments: Arc<Instruments>,
     pub(crate) instances: Vec<InstanceHandle>,
+    /// Faults of its instances before the module that runs now.
+    pub(super) faults_before: u64,
     /// Counts of instances that are gone, and the strategy's states while it has none.
     pub(super) past: Past,
 }
@@ -73,6 +75,7 @@ pub(super) fn order_hash(strategy: &Strategy) -> u32 {
 pub fn strategy_route(
     strategy: &Strategy,
     strategy_index: usize,
+    feed: FeedId,
     module_digest: String,
     input_topics: Arc<[String]>,
     instruments: Arc<Instruments>,
@@ -81,6 +84,7 @@ pub fn strategy_route(
     let outputs = &strategy.spec.outputs;
     OrderRoute {
         strategy_index,
+        feed,
         tenant: strategy.tenant().to_owned(),
         strategy: strategy.metadata.name.clone(),
         module_digest,
@@ -116,6 +120,7 @@ impl StrategyHandle {
         strategy_route(
             &self.strategy,
             self.index,
+            self.feed,
             self.module.digest().to_string(),
             Arc::clone(&self.input_topics),
             Arc::clone(&self.instruments),

@@ -7,6 +7,7 @@ use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric as 
 use prometheus::{Encoder, TextEncoder};
 
 use super::{EventKind, Latency, Metrics, ORDER_LABELS, locked};
+use crate::clock::{mono_ns, wall_ns};
 use crate::decode::DecodeError;
 use crate::egress::EgressMetrics;
 use crate::risk::DenyReason;
@@ -25,6 +26,7 @@ struct Exposition {
 pub fn scrape(metrics: &Metrics, egress: &EgressMetrics) -> prometheus::Result<String> {
     let mut out = Exposition::default();
     out.gauge(&names::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
+    assignment(metrics, &mut out);
     feeds(metrics, &mut out);
     workers(metrics, &mut out);
     strategies(metrics, &mut out);
@@ -36,9 +38,22 @@ pub fn scrape(metrics: &Metrics, egress: &EgressMetrics) -> prometheus::Result<S
     out.text()
 }
 
+fn assignment(metrics: &Metrics, out: &mut Exposition) {
+    let assignment = metrics.assignment();
+    out.gauge(&names::ASSIGNMENT_EPOCH, &[], to_f64(assignment.epoch.get()));
+    out.gauge(&names::ASSIGNMENT_REVISION, &[], to_f64(assignment.revision.get()));
+    out.counter(&names::ASSIGNMENTS_REFUSED, &[], assignment.refused.get());
+    let end_ns = u64::try_from(assignment.lease_end_ns.get()).unwrap_or(0);
+    out.gauge(&names::LEASE, &[], seconds(end_ns.saturating_sub(mono_ns())));
+}
+
 fn feeds(metrics: &Metrics, out: &mut Exposition) {
     for feed in metrics.feeds() {
         let group = feed.group.as_str();
+        let last_ns = u64::try_from(feed.last_kafka_ms.get()).unwrap_or(0).saturating_mul(1_000_000);
+        let behind = feed.lag_records.get() > 0 && last_ns > 0;
+        let lag_ns = if behind { wall_ns().saturating_sub(last_ns) } else { 0 };
+        out.gauge(&names::KAFKA_LAG_SECONDS, &[group], seconds(lag_ns));
         out.gauge(&names::KAFKA_CONNECTED, &[group], to_f64(feed.connected.get()));
         out.gauge(&names::KAFKA_LAG, &[group], to_f64(feed.lag_records.get()));
         out.counter(&names::RECORDS, &[group], feed.records.get());

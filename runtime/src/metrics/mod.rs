@@ -133,6 +133,8 @@ pub struct FeedMetrics {
     pub connected: Gauge,
     /// Records between this feed and the end of its partitions, at the last look.
     pub lag_records: Gauge,
+    /// Kafka's timestamp of the last record read, ms; 0 before the first.
+    pub last_kafka_ms: Gauge,
     /// `broker`: record timestamp to poll.
     pub broker: RecorderReader,
     /// `decode`: poll to decoded.
@@ -155,6 +157,7 @@ impl FeedMetrics {
             broker_negative: Counter::default(),
             connected: Gauge::default(),
             lag_records: Gauge::default(),
+            last_kafka_ms: Gauge::default(),
             broker,
             decode,
         }
@@ -301,6 +304,20 @@ pub struct Metrics {
     workers: Mutex<Vec<Arc<WorkerMetrics>>>,
     strategies: Mutex<Vec<Arc<StrategyMetrics>>>,
     sent: Mutex<Vec<Arc<SentMetrics>>>,
+    assignment: AssignmentMetrics,
+}
+
+/// What a pod counts of its assignment documents. Its writer holds the lock of the documents.
+#[derive(Debug, Default)]
+pub struct AssignmentMetrics {
+    /// Term of the operator whose document is held.
+    pub epoch: Gauge,
+    /// That operator's count of changes.
+    pub revision: Gauge,
+    /// Documents that were refused.
+    pub refused: Counter,
+    /// End of the lease, monotonic ns; 0 without one.
+    pub lease_end_ns: Gauge,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -308,6 +325,12 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Metrics {
+    /// What is counted of assignment documents.
+    #[must_use]
+    pub const fn assignment(&self) -> &AssignmentMetrics {
+        &self.assignment
+    }
+
     /// Shows a feed.
     pub fn add_feed(&self, feed: Arc<FeedMetrics>) {
         locked(&self.feeds).push(feed);
@@ -326,6 +349,11 @@ impl Metrics {
     /// Shows an instance.
     pub fn add_strategy(&self, strategy: Arc<StrategyMetrics>) {
         locked(&self.strategies).push(strategy);
+    }
+
+    /// Hides a feed that has ended.
+    pub fn remove_feed(&self, gone: &Arc<FeedMetrics>) {
+        locked(&self.feeds).retain(|other| !Arc::ptr_eq(other, gone));
     }
 
     /// Hides an instance that no longer runs. False where it is not shown.
