@@ -163,9 +163,15 @@ pub fn run(
     let app: SharedApp = Arc::new(Mutex::new(Some(app)));
     let assignments = match &config.source {
         Source::Assignment(pod) => {
-            let fence = config.app.fence.clone();
-            let opened =
-                Assignments::open(pod.clone(), Arc::clone(&app), Arc::clone(&sandbox), Arc::clone(&metrics), fence)?;
+            let (kafka, fence) = (config.app.kafka.clone(), config.app.fence.clone());
+            let opened = Assignments::open(
+                pod.clone(),
+                Arc::clone(&app),
+                Arc::clone(&sandbox),
+                Arc::clone(&metrics),
+                kafka,
+                fence,
+            )?;
             let assignments = Arc::new(opened);
             let applying = Arc::clone(&assignments);
             std::thread::Builder::new().name("assignment".to_owned()).spawn(move || applying.run())?;

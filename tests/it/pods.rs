@@ -238,3 +238,36 @@ fn a_process_that_is_killed_goes_on_alone_under_its_lease() {
     let (ids, _) = scene.ids();
     assert_eq!(ids.into_keys().collect::<Vec<_>>(), scene.expected());
 }
+
+#[test]
+fn a_strategy_without_shards_is_scouted_and_strategies_of_one_group_move_together() {
+    let Some(mut scene) = Scene::new() else { return };
+    let mut pod = Pod::start(scene.broker, "a");
+    pod.listens();
+    pod.put_module(&scene.strategy);
+    let scout = document("a", 1, &scene.strategy, &[]);
+    pod.assign(&scout, START);
+    let report = pod.report().unwrap();
+    assert_eq!((report.strategies[0].shards_total, report.strategies[0].shards.len()), (4, 0), "{report:?}");
+
+    let mut both = document("a", 2, &scene.strategy, &[1, 2]);
+    let mut second = record_only(scene.broker, &scene.market);
+    second.metadata.name = "second".to_owned();
+    second.spec.inputs[0].group = scene.strategy.spec.inputs[0].group.clone();
+    second.spec.outputs.dead_letter = scene.strategy.spec.outputs.dead_letter.clone();
+    both.strategies.extend(document("a", 2, &second, &[1, 2]).strategies);
+    pod.assign(&both, START);
+    both.version.revision = 3;
+    for assigned in &mut both.strategies {
+        assigned.shards = document("a", 3, &second, &[0, 1, 2, 3]).strategies.remove(0).shards;
+    }
+    pod.assign(&both, START);
+    scene.produce(8_000);
+    scene.committed();
+    let records = pod.runtime.count(&metrics::RECORDS, &[]);
+    assert_eq!(records, 8_000, "the group is read once for both");
+    assert!(is_clean(pod.runtime.sigterm_and_wait()));
+    let sent = scene.ids().0.len();
+    assert!(sent > 0);
+    assert_eq!(by_id(&orders(scene.broker, &second)).0.len(), sent);
+}

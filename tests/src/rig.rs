@@ -100,6 +100,12 @@ impl Rig {
     /// An idle worker that reads one feed.
     #[must_use]
     pub fn start(resync: Resync, on_worker: impl FnOnce() + Send + 'static) -> Self {
+        Self::start_fenced(resync, Fence::default(), on_worker)
+    }
+
+    /// The same, acting on a lease.
+    #[must_use]
+    pub fn start_fenced(resync: Resync, fence: Fence, on_worker: impl FnOnce() + Send + 'static) -> Self {
         let (commands, command_receiver) = crossbeam_channel::unbounded();
         let (notice_sender, notices) = crossbeam_channel::unbounded();
         let (events, ring) = rtrb::RingBuffer::new(RING_EVENTS);
@@ -115,7 +121,7 @@ impl Rig {
             queue,
             wait: Wait::Park,
             waker: waker.clone(),
-            fence: Fence::default(),
+            fence,
         };
         let thread = thread::spawn(move || {
             on_worker();
@@ -237,7 +243,9 @@ impl Rig {
     /// Drains the worker and returns the order stream: each order's bytes and a newline.
     #[must_use]
     pub fn finish(mut self) -> Vec<u8> {
-        self.command(Command::Drain);
+        // A worker whose lease has run out has ended by itself.
+        let _ = self.commands.send(Command::Drain);
+        self.waker.wake();
         let thread = self.thread.take().unwrap();
         while !thread.is_finished() {
             if !self.take() {

@@ -1,6 +1,6 @@
 //! How feeds are opened and begun, and how the instances of their shards come and go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -20,6 +20,7 @@ use crate::ingest::{
 };
 use crate::instance::{Instance, InstanceId};
 use crate::instruments::{Instrument, Instruments, SymbolError};
+use crate::kafka::Kafka;
 use crate::limits::RING_EVENTS;
 use crate::metrics::{FeedMetrics, Recorder, SentMetrics, StrategyMetrics, recorder};
 use crate::offsets::Offsets;
@@ -60,6 +61,20 @@ struct OpenStrategy {
     instances: Vec<Instance>,
     sent: Arc<SentMetrics>,
     recorders: EgressRecorders,
+}
+
+/// A feed's topics, with a decoder each.
+fn feed_inputs(plan: &FeedPlan, instruments: &[Instrument]) -> Result<Vec<FeedInput>, SymbolError> {
+    let input = |input: &plan::InputPlan| {
+        Ok(FeedInput {
+            topic: input.topic.clone(),
+            decoder: Decoder::new(input.encoding, &input.publisher, instruments)?,
+            partitions: input.partitions.clone(),
+            start: input.start,
+            dead_letter: input.dead_letter.as_deref().map(Arc::from),
+        })
+    };
+    plan.inputs.iter().map(input).collect()
 }
 
 /// The topics that a strategy's feed causes records in.
@@ -129,24 +144,28 @@ impl App {
         Ok(())
     }
 
+    /// How many shards a strategy has, by its topics as they are. Asks the broker and needs nothing of what runs.
+    ///
+    /// # Errors
+    /// [`AppError::Plan`], [`AppError::Symbol`], [`AppError::Feed`]
+    pub fn count_shards(kafka: &Kafka, strategy: &Strategy) -> Result<u16, AppError> {
+        let declared = plan::instruments(strategy)?;
+        let plans = plan::feeds(&[strategy])?;
+        let Some(plan) = plans.first() else { return Ok(0) };
+        let inputs = feed_inputs(plan, &declared)?;
+        let metrics = Arc::new(FeedMetrics::new(plan.group.clone(), recorder().1, recorder().1));
+        let outputs = outputs(strategy).collect();
+        let (_, partitions) = ingest::open(kafka, &plan.group, &inputs, &outputs, &metrics)?;
+        let shards = plan::shards(strategy, plan, &partitions)?;
+        Ok(u16::try_from(shards.len()).unwrap_or(u16::MAX))
+    }
+
     /// Opens a feed and makes its instances, without reading or starting anything.
     fn open(&mut self, id: FeedId, plan: FeedPlan, members: Vec<Deployment>) -> Result<OpenFeed, AppError> {
         let declared: Vec<Vec<Instrument>> =
             members.iter().map(|member| plan::instruments(&member.strategy)).collect::<Result<_, _>>()?;
         let all: Vec<Instrument> = declared.iter().flatten().cloned().collect();
-        let inputs = plan
-            .inputs
-            .iter()
-            .map(|input| {
-                Ok(FeedInput {
-                    topic: input.topic.clone(),
-                    decoder: Decoder::new(input.encoding, &input.publisher, &all)?,
-                    partitions: input.partitions.clone(),
-                    start: input.start,
-                    dead_letter: input.dead_letter.as_deref().map(Arc::from),
-                })
-            })
-            .collect::<Result<Vec<_>, SymbolError>>()?;
+        let inputs = feed_inputs(&plan, &all)?;
         let (broker, broker_reader) = recorder();
         let (decode, decode_reader) = recorder();
         let metrics = Arc::new(FeedMetrics::new(plan.group.clone(), broker_reader, decode_reader));
@@ -358,9 +377,7 @@ impl App {
         change: Change,
         partitions: &[(u16, u16)],
     ) -> Result<(), AppError> {
-        let keys: Vec<_> =
-            self.strategies.iter().filter(|(_, handle)| handle.feed == feed).map(|(key, _)| key.clone()).collect();
-        for key in keys {
+        for key in self.readers_of(feed) {
             // Out of the map while it changes: making an instance needs the app too.
             let Some(mut handle) = self.strategies.remove(&key) else { continue };
             let done = match change {
@@ -378,53 +395,39 @@ impl App {
     }
 
     fn start_shards(&mut self, handle: &mut StrategyHandle, partitions: &[(u16, u16)]) -> Result<(), AppError> {
-        let shards: Vec<Shard> = handle.shards.iter().filter(|shard| shard.reads_any(partitions)).cloned().collect();
-        for shard in shards {
-            if handle.instances.iter().any(|instance| instance.shard == shard.index) {
-                continue;
-            }
-            let (made, instance) = self.make_instance(handle, &shard, self.dealt(&shard))?;
-            self.add_instance(handle, &made, instance);
-            handle.instances.push(made);
-        }
-        Ok(())
+        let new = |shard: &&Shard| {
+            shard.reads_any(partitions) && !handle.instances.iter().any(|instance| instance.shard == shard.index)
+        };
+        let placed: Vec<_> = handle.shards.iter().filter(new).map(|shard| (shard.clone(), self.dealt(shard))).collect();
+        self.start_placed(handle, &placed)
     }
 
-    /// Brings shards of a strategy to life and begins to read their partitions. The answer comes when they are assigned.
+    /// Brings shards of all strategies of a group to life and begins to read their partitions. The answer comes when they are
+    /// assigned.
     ///
     /// # Errors
-    /// [`AppError::Unknown`], [`AppError::Start`]
+    /// [`AppError::Start`]; what has come to life by then stays.
     pub(crate) fn take_shards(
         &mut self,
-        tenant: &str,
-        strategy: &str,
+        group: &str,
         shards: &[AssignedShard],
     ) -> Result<Option<Receiver<FeedResult>>, AppError> {
-        let key = (tenant.to_owned(), strategy.to_owned());
-        let unknown = || AppError::Unknown { tenant: tenant.to_owned(), strategy: strategy.to_owned() };
-        let mut handle = self.strategies.remove(&key).ok_or_else(unknown)?;
-        let mut placed = self.placed(&handle, &Shards::Only(shards.to_vec()));
-        placed.retain(|(shard, _)| !handle.instances.iter().any(|instance| instance.shard == shard.index));
-        let mut outcome = Ok(());
-        for (shard, worker) in &placed {
-            match self.make_instance(&handle, shard, *worker) {
-                Ok((made, instance)) => {
-                    self.add_instance(&handle, &made, instance);
-                    handle.instances.push(made);
-                }
-                Err(error) => {
-                    outcome = Err(error);
-                    break;
-                }
-            }
+        let Some(id) = self.feed(group).map(|feed| feed.id) else { return Ok(None) };
+        let wanted = Shards::Only(shards.to_vec());
+        let mut taken = Vec::new();
+        for key in self.readers_of(id) {
+            // Out of the map while it changes: making an instance needs the app too.
+            let Some(mut handle) = self.strategies.remove(&key) else { continue };
+            let mut placed = self.placed(&handle, &wanted);
+            placed.retain(|(shard, _)| !handle.instances.iter().any(|instance| instance.shard == shard.index));
+            let done = self.start_placed(&mut handle, &placed);
+            self.strategies.insert(key, handle);
+            done?;
+            taken.extend(placed);
         }
-        placed.retain(|(shard, _)| handle.instances.iter().any(|instance| instance.shard == shard.index));
-        let feed = handle.feed;
-        self.strategies.insert(key, handle);
-        outcome?;
         self.settle();
-        let Some(feed) = self.feeds.iter().find(|other| other.id == feed) else { return Ok(None) };
-        let places = self.places(&placed, &feed.broadcast);
+        let Some(feed) = self.feed(group) else { return Ok(None) };
+        let places = self.places(&taken, &feed.broadcast);
         if places.is_empty() {
             return Ok(None);
         }
@@ -434,45 +437,52 @@ impl App {
         Ok(Some(answer))
     }
 
-    /// Begins to give shards of a strategy up: they are read no more. [`GivingUp::finish`] waits for what was read, and
+    /// Begins to give shards of a group up: they are read no more. [`GivingUp::finish`] waits for what was read, and
     /// [`App::end_shards`] ends the instances.
-    ///
-    /// # Errors
-    /// [`AppError::Unknown`]
-    pub(crate) fn give_up_shards(
-        &self,
-        tenant: &str,
-        strategy: &str,
-        shards: &[u16],
-    ) -> Result<Option<GivingUp>, AppError> {
-        let handle = self.handle(tenant, strategy)?;
-        let Some(feed) = self.feeds.iter().find(|feed| feed.id == handle.feed) else { return Ok(None) };
-        let running = |shard: &&Shard| handle.instances.iter().any(|instance| instance.shard == shard.index);
-        let (gone, stay): (Vec<&Shard>, Vec<&Shard>) =
-            handle.shards.iter().filter(running).partition(|shard| shards.contains(&shard.index));
+    pub(crate) fn give_up_shards(&self, group: &str, shards: &[u16]) -> Option<GivingUp> {
+        let feed = self.feed(group)?;
+        let readers = self.strategies.values().filter(|handle| handle.feed == feed.id);
+        let running = readers.flat_map(|handle| {
+            let runs = |shard: &&Shard| handle.instances.iter().any(|instance| instance.shard == shard.index);
+            handle.shards.iter().filter(runs)
+        });
+        let (gone, stay): (Vec<&Shard>, Vec<&Shard>) = running.partition(|shard| shards.contains(&shard.index));
         // What another shard reads too, a broadcast topic, is read on.
-        let kept: Vec<(u16, u16)> = stay.iter().flat_map(|shard| shard.places()).collect();
-        let mut places: Vec<(u16, u16)> = gone.iter().flat_map(|shard| shard.places()).collect();
-        places.retain(|place| !kept.contains(place));
-        places.sort_unstable();
-        places.dedup();
+        let kept: BTreeSet<(u16, u16)> = stay.iter().flat_map(|shard| shard.places()).collect();
+        let gone: BTreeSet<(u16, u16)> = gone.iter().flat_map(|shard| shard.places()).collect();
+        let places: Vec<(u16, u16)> = gone.difference(&kept).copied().collect();
         let (done, answer) = crossbeam_channel::bounded(1);
         let _ = feed.commands.send(FeedCommand::GiveUp { places: places.clone(), done });
         let (consumer, offsets) = (Arc::clone(&feed.consumer), Arc::clone(&feed.offsets));
-        Ok(Some(GivingUp { places, answer, consumer, offsets }))
+        Some(GivingUp { places, answer, consumer, offsets })
     }
 
     /// Ends the instances of shards that are read no more.
-    ///
-    /// # Errors
-    /// [`AppError::Unknown`]
-    pub(crate) fn end_shards(&mut self, tenant: &str, strategy: &str, shards: &[u16]) -> Result<(), AppError> {
-        let key = (tenant.to_owned(), strategy.to_owned());
-        let unknown = || AppError::Unknown { tenant: tenant.to_owned(), strategy: strategy.to_owned() };
-        let mut handle = self.strategies.remove(&key).ok_or_else(unknown)?;
-        self.remove_instances(&mut handle, shards);
-        self.strategies.insert(key, handle);
+    pub(crate) fn end_shards(&mut self, group: &str, shards: &[u16]) {
+        let Some(id) = self.feed(group).map(|feed| feed.id) else { return };
+        for key in self.readers_of(id) {
+            let Some(mut handle) = self.strategies.remove(&key) else { continue };
+            self.remove_instances(&mut handle, shards);
+            self.strategies.insert(key, handle);
+        }
         self.settle();
+    }
+
+    fn feed(&self, group: &str) -> Option<&FeedHandle> {
+        self.feeds.iter().find(|feed| feed.group == group)
+    }
+
+    /// The strategies that read a feed.
+    fn readers_of(&self, feed: FeedId) -> Vec<(String, String)> {
+        self.strategies.iter().filter(|(_, handle)| handle.feed == feed).map(|(key, _)| key.clone()).collect()
+    }
+
+    fn start_placed(&mut self, handle: &mut StrategyHandle, placed: &[(Shard, usize)]) -> Result<(), AppError> {
+        for (shard, worker) in placed {
+            let (made, instance) = self.make_instance(handle, shard, *worker)?;
+            self.add_instance(handle, &made, instance);
+            handle.instances.push(made);
+        }
         Ok(())
     }
 

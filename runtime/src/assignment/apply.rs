@@ -1,7 +1,7 @@
-//! From a document to what runs: what goes goes first, then what changes, then what comes. One strategy's problem keeps no other
-//! from running.
+//! From a document to what runs: what goes goes first, then what changes, then what comes. Strategies of one group read together,
+//! so they go and come together. One group's problem keeps no other from running.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pinion_spec::assignment::{AssignedShard, AssignedStrategy, Assignment};
@@ -15,16 +15,21 @@ use crate::modules::ModulesError;
 use crate::sandbox::{LoadError, Module};
 use crate::supervisor::lock;
 
-/// What could not be done.
+/// Namespace and name.
+pub(super) type Key = (String, String);
+
+/// What could not be done, and what was found out.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    /// By namespace and name.
-    pub(super) problems: BTreeMap<(String, String), String>,
+    /// Why a strategy does not run as assigned.
+    pub(super) problems: BTreeMap<Key, String>,
     /// Digests of modules that nobody has put here.
     pub(super) missing: Vec<String>,
+    /// Shards of the strategies that were assigned without any, to find out how many they have.
+    pub(super) scouted: BTreeMap<Key, u16>,
 }
 
-/// Why one strategy does not run as assigned.
+/// Why a group does not run as assigned.
 #[derive(Debug, thiserror::Error)]
 enum Problem {
     #[error(transparent)]
@@ -35,45 +40,73 @@ enum Problem {
     Load(#[from] LoadError),
     #[error("its partitions cannot be assigned: {0}")]
     Assign(String),
-    /// Not a problem of the strategy: the process drains.
+    /// Not a problem of the group: the process drains.
     #[error("draining")]
     Draining,
 }
+
+/// The strategies of one group that are to run here, all on the same shards.
+struct Wanted<'a> {
+    members: BTreeMap<Key, &'a AssignedStrategy>,
+}
+
+impl Wanted<'_> {
+    fn shards(&self) -> BTreeSet<AssignedShard> {
+        self.members.values().flat_map(|assigned| assigned.shards.iter().copied()).collect()
+    }
+}
+
+type Running = BTreeMap<Key, Held>;
 
 /// Does what the document says, as far as it can be done now.
 pub(super) fn apply(pod: &Assignments, document: &Assignment) -> Outcome {
     let mut outcome = Outcome::default();
     let Some(held) = lock(&pod.app).as_ref().map(App::held) else { return outcome };
-    let wanted: BTreeMap<(String, String), &AssignedStrategy> = document
-        .strategies
-        .iter()
-        .filter(|assigned| !assigned.shards.is_empty())
-        .map(|assigned| (key(&assigned.strategy), assigned))
-        .collect();
-    for (name, running) in &held {
-        if !wanted.contains_key(name) {
-            note(&mut outcome, name, stop(pod, name, running));
+    let mut running: BTreeMap<String, Running> = BTreeMap::new();
+    for (key, held) in held {
+        running.entry(held.strategy.group()).or_default().insert(key, held);
+    }
+    let mut wanted: BTreeMap<String, Wanted<'_>> = BTreeMap::new();
+    for assigned in document.strategies.iter().filter(|assigned| !assigned.shards.is_empty()) {
+        let group = wanted.entry(assigned.strategy.group()).or_insert_with(|| Wanted { members: BTreeMap::new() });
+        group.members.insert(key(&assigned.strategy), assigned);
+    }
+    for (group, members) in &running {
+        if !wanted.contains_key(group) {
+            note(&mut outcome, members.keys(), stop(pod, group, members));
         }
     }
-    for (name, assigned) in &wanted {
+    for (group, wanted) in &wanted {
         if pod.is_overtaken(document.version) {
             return outcome;
         }
-        let done = match held.get(name) {
-            Some(running) if fixed(&running.strategy) == fixed(&assigned.strategy) => {
-                change(pod, name, running, assigned)
-            }
-            Some(running) => stop(pod, name, running).and_then(|()| start(pod, assigned)),
-            None => start(pod, assigned),
+        let done = match running.get(group) {
+            Some(members) if can_change(members, wanted) => change(pod, group, members, wanted),
+            Some(members) => stop(pod, group, members).and_then(|()| start(pod, wanted)),
+            None => start(pod, wanted),
         };
-        note(&mut outcome, name, done);
-        settle_state(pod, document, assigned);
+        note(&mut outcome, wanted.members.keys(), done);
+        wanted.members.values().for_each(|assigned| settle_state(pod, document, assigned));
+    }
+    for assigned in document.strategies.iter().filter(|assigned| assigned.shards.is_empty()) {
+        match App::count_shards(&pod.kafka, &assigned.strategy) {
+            Ok(shards) => drop(outcome.scouted.insert(key(&assigned.strategy), shards)),
+            Err(error) => note(&mut outcome, [&key(&assigned.strategy)], Err(error.into())),
+        }
     }
     outcome
 }
 
-fn key(strategy: &Strategy) -> (String, String) {
+fn key(strategy: &Strategy) -> Key {
     (strategy.tenant().to_owned(), strategy.metadata.name.clone())
+}
+
+/// Whether the same strategies are to run, and differ only in what can change while they do.
+fn can_change(running: &Running, wanted: &Wanted<'_>) -> bool {
+    running.len() == wanted.members.len()
+        && running.iter().zip(&wanted.members).all(|((name, held), (wanted, assigned))| {
+            name == wanted && fixed(&held.strategy) == fixed(&assigned.strategy)
+        })
 }
 
 /// The parts of a strategy that cannot change while it runs.
@@ -87,19 +120,19 @@ fn fixed(strategy: &Strategy) -> Strategy {
     fixed
 }
 
-fn note(outcome: &mut Outcome, name: &(String, String), done: Result<(), Problem>) {
-    match done {
-        Ok(()) | Err(Problem::Draining) => {}
-        Err(problem) => {
-            if let Problem::Modules(ModulesError::Missing { digest }) = &problem
-                && !outcome.missing.contains(digest)
-            {
-                outcome.missing.push(digest.clone());
-            }
-            let problem = chain(&problem);
-            tracing::warn!(tenant = name.0, strategy = name.1, problem, "does not run as assigned; trying again");
-            outcome.problems.insert(name.clone(), problem);
-        }
+fn note<'a>(outcome: &mut Outcome, names: impl IntoIterator<Item = &'a Key>, done: Result<(), Problem>) {
+    let problem = match done {
+        Ok(()) | Err(Problem::Draining) => return,
+        Err(problem) => problem,
+    };
+    if let Problem::Modules(ModulesError::Missing { digest }) = &problem
+        && !outcome.missing.contains(digest)
+    {
+        outcome.missing.push(digest.clone());
+    }
+    let problem = chain(&problem);
+    for name in names {
+        outcome.problems.insert(name.clone(), problem.clone());
     }
 }
 
@@ -115,59 +148,65 @@ fn module(pod: &Assignments, digest: &str) -> Result<Module, Problem> {
     Ok(pod.sandbox.load(&bytes)?)
 }
 
-fn start(pod: &Assignments, assigned: &AssignedStrategy) -> Result<(), Problem> {
-    let module = module(pod, &assigned.module)?;
-    let deployment =
-        Deployment { strategy: assigned.strategy.clone(), module, shards: Shards::Only(assigned.shards.clone()) };
-    with(pod, |app| app.load(vec![deployment]))
+fn start(pod: &Assignments, wanted: &Wanted<'_>) -> Result<(), Problem> {
+    let mut deployments = Vec::with_capacity(wanted.members.len());
+    for assigned in wanted.members.values() {
+        deployments.push(Deployment {
+            strategy: assigned.strategy.clone(),
+            module: module(pod, &assigned.module)?,
+            shards: Shards::Only(assigned.shards.clone()),
+        });
+    }
+    with(pod, |app| app.load(deployments))
 }
 
-fn stop(pod: &Assignments, name: &(String, String), running: &Held) -> Result<(), Problem> {
-    let all: Vec<u16> = running.shards.iter().map(|assigned| assigned.shard).collect();
-    give_up(pod, name, &all)?;
-    with(pod, |app| app.unload(&name.0, &name.1))
+fn stop(pod: &Assignments, group: &str, running: &Running) -> Result<(), Problem> {
+    let all: Vec<u16> = running.values().flat_map(|held| &held.shards).map(|assigned| assigned.shard).collect();
+    give_up(pod, group, &all)?;
+    running.keys().try_for_each(|(tenant, name)| with(pod, |app| app.unload(tenant, name)))
 }
 
-fn give_up(pod: &Assignments, name: &(String, String), shards: &[u16]) -> Result<(), Problem> {
+fn give_up(pod: &Assignments, group: &str, shards: &[u16]) -> Result<(), Problem> {
     if shards.is_empty() {
         return Ok(());
     }
-    if let Some(giving_up) = with(pod, |app| app.give_up_shards(&name.0, &name.1, shards))? {
+    if let Some(giving_up) = with(pod, |app| Ok(app.give_up_shards(group, shards)))? {
         giving_up.finish(Duration::from_secs(DRAIN_SECONDS_MAX));
     }
-    with(pod, |app| app.end_shards(&name.0, &name.1, shards))
+    with(pod, |app| {
+        app.end_shards(group, shards);
+        Ok(())
+    })
 }
 
 /// Changes what can change while it runs.
-fn change(
-    pod: &Assignments,
-    name: &(String, String),
-    running: &Held,
-    assigned: &AssignedStrategy,
-) -> Result<(), Problem> {
-    let (tenant, strategy) = (&name.0, &name.1);
-    let spec = &assigned.strategy.spec;
-    let gone: Vec<u16> =
-        running.shards.iter().filter(|shard| !assigned.shards.contains(shard)).map(|shard| shard.shard).collect();
-    give_up(pod, name, &gone)?;
-    if running.module != assigned.module || running.strategy.spec.params != spec.params {
-        let module = module(pod, &assigned.module)?;
-        with(pod, |app| app.swap(tenant, strategy, module, &spec.params))?;
+fn change(pod: &Assignments, group: &str, running: &Running, wanted: &Wanted<'_>) -> Result<(), Problem> {
+    let here: BTreeSet<AssignedShard> = running.values().flat_map(|held| held.shards.iter().copied()).collect();
+    let there = wanted.shards();
+    let gone: Vec<u16> = here.difference(&there).map(|assigned| assigned.shard).collect();
+    give_up(pod, group, &gone)?;
+    for (name, assigned) in &wanted.members {
+        let (Some(held), spec) = (running.get(name), &assigned.strategy.spec) else { continue };
+        if held.module != assigned.module || held.strategy.spec.params != spec.params {
+            let module = module(pod, &assigned.module)?;
+            with(pod, |app| app.swap(&name.0, &name.1, module, &spec.params))?;
+        }
+        if held.strategy.spec.risk != spec.risk {
+            with(pod, |app| app.set_limits(&name.0, &name.1, &spec.risk.clone().unwrap_or_default()))?;
+        }
     }
-    if running.strategy.spec.risk != spec.risk {
-        with(pod, |app| app.set_limits(tenant, strategy, &spec.risk.clone().unwrap_or_default()))?;
-    }
-    let come: Vec<AssignedShard> =
-        assigned.shards.iter().filter(|shard| !running.shards.contains(shard)).copied().collect();
+    let come: Vec<AssignedShard> = there.difference(&here).copied().collect();
     if come.is_empty() {
         return Ok(());
     }
-    let Some(answer) = with(pod, |app| app.take_shards(tenant, strategy, &come))? else { return Ok(()) };
+    let Some(answer) = with(pod, |app| app.take_shards(group, &come))? else { return Ok(()) };
     let taken = answer.recv().map_err(|_| Problem::Draining)?;
     taken.map_err(|error| {
         // Its instances wait without a record; the next try begins from the shards that are read.
-        let shards: Vec<u16> = come.iter().map(|shard| shard.shard).collect();
-        let _ = with(pod, |app| app.end_shards(tenant, strategy, &shards));
+        let shards: Vec<u16> = come.iter().map(|assigned| assigned.shard).collect();
+        if let Some(app) = lock(&pod.app).as_mut() {
+            app.end_shards(group, &shards);
+        }
         Problem::Assign(error.to_string())
     })
 }

@@ -13,12 +13,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pinion_spec::SpecErrors;
-use pinion_spec::assignment::{AssignedStrategy, Assignment, PodReport, Version};
+use pinion_spec::assignment::{AssignedStrategy, Assignment, PodReport, StrategyReport, Version};
 use pinion_spec::strategy::TradingState;
 
 use crate::app::{App, Workers};
 use crate::clock::mono_ns;
 use crate::fence::Fence;
+use crate::kafka::Kafka;
 use crate::metrics::Metrics;
 use crate::modules::{Modules, ModulesError};
 use crate::sandbox::Sandbox;
@@ -91,6 +92,7 @@ pub struct Assignments {
     config: PodConfig,
     app: SharedApp,
     workers: Workers,
+    kafka: Kafka,
     sandbox: Arc<Sandbox>,
     metrics: Arc<Metrics>,
     modules: Modules,
@@ -107,6 +109,8 @@ struct State {
     /// Why a strategy does not run as assigned.
     problems: BTreeMap<(String, String), String>,
     missing: Vec<String>,
+    /// Shards of strategies that are assigned without any.
+    scouted: BTreeMap<(String, String), u16>,
     /// What was last said of what runs, for when the app is busy.
     said: PodReport,
     stop: bool,
@@ -125,6 +129,7 @@ impl Assignments {
         app: SharedApp,
         sandbox: Arc<Sandbox>,
         metrics: Arc<Metrics>,
+        kafka: Kafka,
         fence: Fence,
     ) -> Result<Self, PodError> {
         let modules = Modules::open(config.state.join("modules"))?;
@@ -149,7 +154,7 @@ impl Assignments {
             }
         }
         let (state, changed) = (Mutex::new(state), Condvar::new());
-        Ok(Self { config, app, workers, sandbox, metrics, modules, fence, state, changed })
+        Ok(Self { config, app, workers, kafka, sandbox, metrics, modules, fence, state, changed })
     }
 
     /// Takes a document, or the renewal of the one that is held. `received_ns` is when the request came: the lease counts from there.
@@ -253,16 +258,11 @@ impl Assignments {
             cores,
             strategies: state.said.strategies.clone(),
         };
-        for ((namespace, name), problem) in &state.problems {
-            match report.strategies.iter_mut().find(|said| (&said.namespace, &said.name) == (namespace, name)) {
-                Some(said) => said.problem = Some(problem.clone()),
-                None => report.strategies.push(pinion_spec::assignment::StrategyReport {
-                    namespace: namespace.clone(),
-                    name: name.clone(),
-                    problem: Some(problem.clone()),
-                    ..Default::default()
-                }),
-            }
+        for (key, problem) in &state.problems {
+            of(&mut report, key).problem = Some(problem.clone());
+        }
+        for (key, shards) in &state.scouted {
+            of(&mut report, key).shards_total = *shards;
         }
         report
     }
@@ -292,8 +292,15 @@ impl Assignments {
             drop(state);
             let outcome = apply::apply(self, &document);
             let mut state = self.state();
+            for (key, problem) in &outcome.problems {
+                // Once, not with every try.
+                if state.problems.get(key) != Some(problem) {
+                    tracing::warn!(tenant = key.0, strategy = key.1, problem, "does not run as assigned; trying again");
+                }
+            }
             state.problems = outcome.problems;
             state.missing = outcome.missing;
+            state.scouted = outcome.scouted;
             if state.held.as_ref().is_some_and(|held| held.version == document.version) {
                 state.applied = Some(document.version);
             }
@@ -330,6 +337,18 @@ fn effective(document: &Assignment, assigned: &AssignedStrategy) -> TradingState
 
 fn scope_of(assigned: &AssignedStrategy) -> Scope {
     Scope::Strategy { tenant: assigned.strategy.tenant().to_owned(), strategy: assigned.strategy.metadata.name.clone() }
+}
+
+/// What a report says of one strategy, whether it runs or not.
+fn of<'a>(report: &'a mut PodReport, key: &(String, String)) -> &'a mut StrategyReport {
+    let (namespace, name) = key;
+    let strategies = &mut report.strategies;
+    let index = strategies.iter().position(|said| (&said.namespace, &said.name) == (namespace, name));
+    let index = index.unwrap_or_else(|| {
+        strategies.push(StrategyReport { namespace: namespace.clone(), name: name.clone(), ..Default::default() });
+        strategies.len() - 1
+    });
+    &mut strategies[index]
 }
 
 /// The same checks that a strategy file passes: the document is not trusted more.
