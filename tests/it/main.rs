@@ -7,6 +7,7 @@ mod clock;
 mod control;
 mod counts;
 mod delivery;
+mod executions;
 mod group;
 mod isolation;
 mod kafka_smoke;

@@ -96,11 +96,12 @@ impl Feeder {
         read_to_end(runtime, self.broker, strategy);
     }
 
-    /// The next frames into the topic.
-    pub(crate) fn publish(&mut self, frames: usize) {
+    /// The next frames into the topic; when the last of them was captured.
+    pub(crate) fn publish(&mut self, frames: usize) -> u64 {
         let piece: Vec<Frame> = self.frames.by_ref().take(frames).collect();
         assert_eq!(piece.len(), frames, "the capture has come to its end");
         self.broker.produce_frames(&self.market, piece.iter().map(|frame| (0, frame)));
+        piece.last().map_or(0, |frame| frame.ts_recv)
     }
 }
 
