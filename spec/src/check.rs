@@ -12,16 +12,20 @@ use serde_json::Value as Json;
 
 use crate::decimal::DECIMAL_TEXT;
 use crate::error::{SpecError, quoted, with_index, with_key};
-use crate::strategy::{API_VERSION_ONLY, DNS_LABEL, KIND_ONLY, OCI_DIGEST, PUBLISHER_NAME, Strategy, TOPIC_NAME};
+use crate::strategy::{
+    API_VERSION_ONLY, DNS_LABEL, KIND_ONLY, OCI_DIGEST, PUBLISHER_NAME, Strategy, TIME_OF_DAY, TOPIC_NAME, ZONE_NAME,
+};
 use crate::yaml::{Entry, Node, Scalar, ScalarKind, Value};
 
 /// Each pattern of the schema in words.
-const PATTERN_WORDS: [(&str, &str); 7] = [
+const PATTERN_WORDS: [(&str, &str); 9] = [
     (API_VERSION_ONLY, "write pinion.dev/v1alpha1"),
     (KIND_ONLY, "write Strategy"),
     (DNS_LABEL, "small letters, digits and \"-\", a letter or digit at both ends"),
     (TOPIC_NAME, "letters, digits, \".\", \"_\" and \"-\""),
     (PUBLISHER_NAME, "small letters, digits, \".\" and \"-\", a letter or digit at both ends"),
+    (ZONE_NAME, "the name of an IANA time zone, such as America/New_York"),
+    (TIME_OF_DAY, "a time of day such as \"09:30\""),
     (OCI_DIGEST, "name the artefact by digest: registry/name@sha256: and 64 hex digits"),
     (DECIMAL_TEXT, "a decimal number such as \"0.25\", at most 18 digits before and 9 after the point"),
 ];

@@ -5,7 +5,11 @@ pub mod assignment;
 mod decimal;
 pub mod ids;
 pub mod metrics;
+pub mod pool;
+pub mod scaling;
+pub mod status;
 pub mod strategy;
+pub mod tenant;
 
 mod check;
 mod error;

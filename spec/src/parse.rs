@@ -74,6 +74,12 @@ spec:
   budget: {callMicros: 200}
   risk: {maxOrderSize: "5", maxPosition: "25", instruments: [BTCUSDT]}
   replicas: 2
+  scaling:
+    mode: Auto
+    maxWorkers: 2
+    targets: {p99Micros: 250}
+    sessions: [{zone: America/New_York, days: [Mon, Fri], open: "09:30", close: "16:00", minWorkers: 2}]
+  rollout: {probationSeconds: 30}
   tradingState: REDUCING
 ---
 apiVersion: pinion.dev/v1alpha1
@@ -258,6 +264,22 @@ spec:
         let found = mistakes(&[("[{topic: md.usdm", &two("mine")), fixed]);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].contains("spec.inputs[1].group: group \"shared\" beside group \"mine\" of spec.inputs[0]"));
+    }
+
+    #[test]
+    fn scaling_must_fit_itself_and_its_zones_must_exist() {
+        let max = "maxWorkers: 2";
+        let problem = "spec.scaling.minWorkers: 3 is more than maxWorkers, 2; lower it";
+        assert_one_mistake((max, "maxWorkers: 2\n    minWorkers: 3"), problem);
+        let problem = "spec.scaling.sessions[0].minWorkers: 3 is more than maxWorkers, 2; lower it";
+        assert_one_mistake(("minWorkers: 2}", "minWorkers: 3}"), problem);
+        let problem = "spec.scaling.sessions[0].zone: no time zone \"America/Newark\"; an IANA name";
+        assert_one_mistake(("America/New_York", "America/Newark"), problem);
+        let problem = "spec.scaling.sessions[0].zone: not allowed: \"New York\"; the name of an IANA time zone";
+        assert_one_mistake(("America/New_York", "New York"), problem);
+        assert_one_mistake(("[Mon, Fri]", "[Mon, Mon]"), "spec.scaling.sessions[0].days[1]: Mon is listed twice");
+        let problem = "spec.scaling.sessions[0].open: not allowed: \"9:300\"; a time of day such as \"09:30\"";
+        assert_one_mistake(("\"09:30\"", "\"9:300\""), problem);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Decimal;
+use crate::scaling::{Rollout, Scaling};
 
 /// `apiVersion` of every resource of Pinion.
 pub const API_VERSION: &str = "pinion.dev/v1alpha1";
@@ -21,6 +22,10 @@ pub(crate) const TOPIC_NAME: &str = "^[a-zA-Z0-9._-]+$";
 pub(crate) const PUBLISHER_NAME: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 /// How an OCI artefact is pinned.
 pub(crate) const OCI_DIGEST: &str = "@sha256:[0-9a-f]{64}$";
+/// What an IANA time zone's name is made of; whether there is such a zone is asked of the database.
+pub(crate) const ZONE_NAME: &str = "^[A-Za-z0-9_+/-]+$";
+/// A time of day, 24 hours.
+pub(crate) const TIME_OF_DAY: &str = "^([01][0-9]|2[0-3]):[0-5][0-9]$";
 /// The one `apiVersion`.
 pub(crate) const API_VERSION_ONLY: &str = r"^pinion\.dev/v1alpha1$";
 /// The one `kind`.
@@ -71,22 +76,32 @@ pub struct StrategySpec {
     pub instruments: Vec<Instrument>,
     /// Handed to the strategy's `on-init`.
     #[serde(default)]
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 4_096}))]
     pub params: BTreeMap<String, String>,
     /// What a call may cost.
     #[serde(default)]
     pub budget: Budget,
     /// What orders may do. Absent: conservative defaults, printed at start.
-    #[serde(default)]
-    pub risk: Option<Risk>,
-    /// The RuntimePool to run in (cluster only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    pub risk: Option<Risk>,
+    /// The RuntimePool to run in; absent: the one called `default` (cluster only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 52), regex(pattern = DNS_LABEL))]
     pub pool: Option<String>,
-    /// Workers (exclusive cores), capped by the number of shards.
+    /// Workers (exclusive cores), capped by the number of shards. With `scaling.mode: Auto` only the number to begin with.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 256))]
     pub replicas: u32,
+    /// Who decides how many workers there are (cluster only).
+    #[serde(default)]
+    pub scaling: Scaling,
+    /// How a new module or new parameters take over (cluster only).
+    #[serde(default)]
+    pub rollout: Rollout,
+    /// Runs nowhere: its shards are drained and their offsets kept. What rests at the venue is cancelled, as in every
+    /// drain. To keep it running without new orders write `tradingState: HALTED` (cluster only).
+    #[serde(default)]
+    pub paused: bool,
     /// What the strategy may do from its start.
     #[serde(default)]
     pub trading_state: TradingState,
@@ -188,6 +203,14 @@ impl Strategy {
             Some(group) => group,
             None => format!("pinion.{}.{}", self.tenant(), self.metadata.name),
         }
+    }
+}
+
+impl StrategySpec {
+    /// The RuntimePool that it runs in.
+    #[must_use]
+    pub fn pool_name(&self) -> &str {
+        self.pool.as_deref().unwrap_or("default")
     }
 }
 
@@ -379,7 +402,7 @@ pub struct Risk {
     pub stale_after_millis: u32,
     /// Symbols that may be traded; absent: all of `instruments`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 10_000))]
+    #[schemars(length(min = 1, max = 10_000), inner(length(min = 1, max = 64)))]
     pub instruments: Option<Vec<String>>,
 }
 

@@ -3,6 +3,7 @@
 mod at;
 mod inputs;
 mod instruments;
+mod scaling;
 
 use std::collections::HashMap;
 
@@ -24,6 +25,7 @@ pub(crate) fn validate(document: &Node, errors: &mut Vec<SpecError>) {
     inputs.validate(errors);
     outputs(&spec, &inputs, errors);
     instruments::validate(&spec, &inputs, errors);
+    scaling::validate(&spec, errors);
 }
 
 /// Appends the mistakes that lie between the documents of one file.
