@@ -4,3 +4,4 @@
 //! function from values to values, time passed in.
 
 pub mod crd;
+pub mod scale;
