@@ -4,4 +4,6 @@
 //! function from values to values, time passed in.
 
 pub mod crd;
+pub mod fence;
+pub mod place;
 pub mod scale;
