@@ -115,7 +115,7 @@ impl Summary {
         let mut summary =
             Self { seconds: std::time::Duration::from_nanos(elapsed_ns).as_secs_f64(), ..Self::default() };
         summary.events.extend(EventKind::ALL.iter().map(|kind| (kind.label(), 0)));
-        for feed in metrics.feeds() {
+        for feed in metrics.feeds().into_iter().chain([metrics.ended_feeds()]) {
             summary.records += feed.records.get();
             add(
                 &mut summary.events,
@@ -125,7 +125,7 @@ impl Summary {
             add(&mut summary.decode_errors, reasons.map(|(reason, count)| (*reason, count.get())));
         }
         summary.gaps = metrics.workers().iter().map(|worker| worker.gaps.get()).sum();
-        for instance in metrics.strategies() {
+        for instance in metrics.strategies().into_iter().chain(metrics.ended_strategies()) {
             summary.strategies.entry(instance.strategy.clone()).or_default().add(&instance);
         }
         for strategy in summary.strategies.values() {
@@ -203,6 +203,16 @@ mod tests {
         assert_eq!(json["strategies"]["ema-cross"]["orders"], serde_json::json!({"new": 4, "modify": 0, "cancel": 2}));
         assert_eq!((&json["published"], &json["late_sends"]), (&3.into(), &1.into()));
         assert_eq!(json["seconds"], 1.5);
+    }
+
+    #[test]
+    fn what_was_unloaded_stays_in_the_summary() {
+        let metrics = metrics();
+        let before = Summary::of(&metrics, 0);
+        metrics.remove_strategy("default", "ema-cross");
+        metrics.feeds().iter().for_each(|feed| metrics.remove_feed(feed));
+        assert!(metrics.strategies().is_empty() && metrics.feeds().is_empty());
+        assert_eq!(Summary::of(&metrics, 0), before);
     }
 
     #[test]

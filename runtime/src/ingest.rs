@@ -172,6 +172,8 @@ struct Begun {
     id: FeedId,
     offsets: Arc<Offsets>,
     rebalances: Sender<Rebalanced>,
+    /// Set when the control plane ends the feed, and its instances itself.
+    stop: Arc<AtomicBool>,
     /// Set when partitions came: they come unpaused.
     taken: AtomicBool,
 }
@@ -239,7 +241,8 @@ impl FeedContext {
     /// Tells the control plane, and waits for it. However long it takes: the group gives this member up in the end, and nothing is
     /// lost.
     fn tell(&self, begun: &Begun, change: Change, partitions: Vec<(u16, u16)>) {
-        if partitions.is_empty() {
+        // Whoever ends the feed holds the app, and would wait for an answer that needs the app.
+        if partitions.is_empty() || begun.stop.load(Ordering::Acquire) {
             return;
         }
         tracing::info!(group = self.group, ?change, ?partitions, "partitions shared out anew");
@@ -382,7 +385,8 @@ const RELIEVED_POLL: Duration = Duration::from_millis(1);
 /// How long a passing burst is given before the next look.
 const BURST_WAIT: Duration = Duration::from_micros(50);
 /// Makes a feed's consumer, and says how many partitions each of its topics has. Blocks while it asks the broker, also whether
-/// what comes of the feed may be written to `outputs`.
+/// `outputs` are there and may be written to: an order for a topic that is not there would be refused half a minute after it was
+/// decided.
 ///
 /// # Errors
 /// A missing topic or partition; no broker, no entry, or a right that is lacking.
@@ -432,8 +436,11 @@ pub fn open(
         kafka.check_group(&consumer, callbacks, (group, &input.topic)).map_err(failed)?;
     }
     for topic in outputs {
-        // Who may not write a topic is not told of it either. One that does not exist may be made by the first record.
-        partitions((topic, TopicUse::Write))?;
+        // Who may not write a topic is not told of it either.
+        if partitions((topic, TopicUse::Write))? == 0 {
+            let problem = "does not exist on this cluster; create it or correct `outputs`".to_owned();
+            return Err(FeedError::Topic { topic: (*topic).to_owned(), problem });
+        }
     }
     metrics.connected.set(1);
     Ok((Arc::new(consumer), counts))
@@ -447,6 +454,7 @@ impl Ingest {
             id: parts.id,
             offsets: Arc::clone(&parts.offsets),
             rebalances: parts.rebalances,
+            stop: Arc::clone(&parts.stop),
             taken: AtomicBool::new(false),
         };
         // A second feed on one consumer would be a mistake of ours; the first stays.

@@ -121,6 +121,12 @@ impl Offsets {
         })
     }
 
+    /// Every (topic, partition).
+    #[must_use]
+    pub fn all(&self) -> Vec<(u16, u16)> {
+        self.places().collect()
+    }
+
     fn places(&self) -> impl Iterator<Item = (u16, u16)> + '_ {
         let numbered = |length: usize| (0_u16..=u16::MAX).take(length);
         let topics = numbered(self.topics.len()).zip(&self.topics);

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use pinion_spec::ids::{instrument_id, publisher_id};
-use pinion_spec::strategy::{AssignmentMode, Encoding, Resync, Start, Strategy};
+use pinion_spec::strategy::{self, AssignmentMode, Encoding, Resync, Start, Strategy};
 
 use crate::instance::Source;
 use crate::instruments::Instrument;
@@ -249,12 +249,24 @@ pub fn shards(strategy: &Strategy, feed: &FeedPlan, partitions: &[usize]) -> Res
     Ok(shards)
 }
 
+/// Who publishes a declared instrument: whom it names, else the file's only market data.
+#[must_use]
+pub fn publisher_of<'a>(strategy: &'a Strategy, declared: &'a strategy::Instrument) -> Option<&'a str> {
+    let market = || strategy.spec.inputs.iter().find(|input| input.encoding.is_market_data());
+    declared.publisher.as_deref().or_else(|| market().map(strategy::Input::publisher_name))
+}
+
+/// A declared instrument's id.
+#[must_use]
+pub fn id_of(declared: &strategy::Instrument, publisher: &str) -> u64 {
+    declared.id.unwrap_or_else(|| instrument_id(publisher, declared.symbol.as_bytes()))
+}
+
 /// The declared instruments of a strategy.
 ///
 /// # Errors
 /// [`PlanError::Instrument`]
 pub fn instruments(strategy: &Strategy) -> Result<Vec<Instrument>, PlanError> {
-    let only = strategy.spec.inputs.iter().find(|input| input.encoding != Encoding::PinionExecution);
     let mut instruments = Vec::with_capacity(strategy.spec.instruments.len());
     for declared in &strategy.spec.instruments {
         let problem = |problem| PlanError::Instrument {
@@ -262,10 +274,9 @@ pub fn instruments(strategy: &Strategy) -> Result<Vec<Instrument>, PlanError> {
             symbol: declared.symbol.clone(),
             problem,
         };
-        let publisher = declared.publisher.as_deref().or(only.map(|input| input.publisher_name()));
-        let publisher = publisher.ok_or_else(|| problem("has no publisher"))?;
+        let publisher = publisher_of(strategy, declared).ok_or_else(|| problem("has no publisher"))?;
         instruments.push(Instrument {
-            id: declared.id.unwrap_or_else(|| instrument_id(publisher, declared.symbol.as_bytes())),
+            id: id_of(declared, publisher),
             publisher_id: publisher_id(publisher),
             symbol: declared.symbol.as_str().into(),
             tick: declared.tick.at_exponent(-9).ok_or_else(|| problem("tick does not fit"))?,

@@ -93,6 +93,14 @@ pub enum RunError {
         /// Refused for good.
         refused: u64,
     },
+    /// Kafka has everything that was decided, and does not know that it was.
+    #[error(
+        "drained, and the last commit failed for {feeds} consumer group(s): records since the commit before are read again after a restart, and their orders repeat with the same ids"
+    )]
+    Uncommitted {
+        /// How many.
+        feeds: usize,
+    },
 }
 
 /// Exit codes, after BSD's sysexits.
@@ -118,7 +126,7 @@ impl RunError {
                 AccessError::Settings { .. } => exit::USAGE,
                 _ => exit::UNAVAILABLE,
             },
-            Self::Unsent { .. } => exit::UNAVAILABLE,
+            Self::Unsent { .. } | Self::Uncommitted { .. } => exit::UNAVAILABLE,
             Self::Died => exit::SOFTWARE,
             Self::App(AppError::Thread { .. }) | Self::System(_) | Self::Sandbox(_) => exit::SOFTWARE,
             Self::Fenced => exit::FENCED,
@@ -194,6 +202,12 @@ pub fn run(
             let listener = tokio::net::TcpListener::bind(wanted).await.map_err(refused)?;
             let local = listener.local_addr().map_err(refused)?;
             address = Some(local);
+            if token.is_none() && !admin::is_loopback(&local) {
+                tracing::warn!(
+                    address = %local,
+                    "commands will be refused: this address is not loopback and no token is configured; start with --admin-token-file FILE"
+                );
+            }
             tokio::spawn(admin::serve(
                 listener,
                 Admin {
@@ -261,7 +275,10 @@ pub fn run(
     served?;
     match drained {
         Some(Drained { died: true, .. }) | None => Err(RunError::Died),
-        Some(Drained { unacknowledged: 0, refused: 0, .. }) => Ok(()),
+        Some(Drained { unacknowledged: 0, refused: 0, uncommitted: 0, .. }) => Ok(()),
+        Some(Drained { unacknowledged: 0, refused: 0, uncommitted, .. }) => {
+            Err(RunError::Uncommitted { feeds: uncommitted })
+        }
         Some(Drained { unacknowledged, refused, .. }) => Err(RunError::Unsent { unacknowledged, refused }),
     }
 }

@@ -1,4 +1,7 @@
 //! Takes over changes of strategy files and modules while running: what can change does, the rest says that it needs a restart.
+//!
+//! Promise: only what a file says otherwise than when it was last read is taken over, so a touched file changes nothing; and nothing
+//! is loosened that a command has tightened ([`App::file_limits`], [`App::file_trading_state`]).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,10 +10,12 @@ use std::time::{Duration, SystemTime};
 
 use pinion_spec::strategy::Strategy;
 
+use crate::app::{App, LimitsChanged};
+use crate::args::chain;
 use crate::loading;
-use crate::sandbox::Sandbox;
+use crate::risk::RiskChange;
+use crate::sandbox::{Module, Sandbox};
 use crate::supervisor::{SharedApp, lock};
-use crate::worker::Scope;
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -18,10 +23,19 @@ const LOOK: Duration = Duration::from_millis(250);
 /// What tells one version of a file from another without reading it.
 type Version = Option<(SystemTime, u64)>;
 
+/// A strategy as its file has it, as far as that has been taken over.
+struct Read {
+    strategy: Strategy,
+    /// Digest of the file's module.
+    module: String,
+}
+
 /// The files of a running process.
 pub struct Watch {
     files: Vec<PathBuf>,
     seen: BTreeMap<PathBuf, Version>,
+    /// By tenant and name.
+    read: BTreeMap<(String, String), Read>,
     app: SharedApp,
     sandbox: Arc<Sandbox>,
 }
@@ -42,16 +56,21 @@ fn fixed(strategy: &Strategy) -> Strategy {
 }
 
 impl Watch {
-    /// Of these strategy files and the modules that they name.
+    /// Of these strategy files and the modules that they name, all of which run as they were loaded.
     #[must_use]
     pub fn new(files: &[PathBuf], app: SharedApp, sandbox: Arc<Sandbox>) -> Self {
-        let mut watch = Self { files: files.to_vec(), seen: BTreeMap::new(), app, sandbox };
+        let mut watch = Self { files: files.to_vec(), seen: BTreeMap::new(), read: BTreeMap::new(), app, sandbox };
         for file in files {
             watch.seen.insert(file.clone(), version(file));
             for module in loading::read(file).iter().flatten().filter_map(|strategy| module_of(strategy, file)) {
                 let seen = version(&module);
                 watch.seen.insert(module, seen);
             }
+        }
+        if let Some(app) = lock(&watch.app).as_ref() {
+            let read =
+                |(key, held): (_, crate::app::Held)| (key, Read { strategy: held.strategy, module: held.module });
+            watch.read = app.held().into_iter().map(read).collect();
         }
         watch
     }
@@ -109,19 +128,21 @@ impl Watch {
 
     fn take_over_strategy(&mut self, file: &Path, strategy: &Strategy) {
         let (tenant, name) = (strategy.tenant(), strategy.metadata.name.as_str());
-        let running = lock(&self.app)
-            .as_ref()
-            .and_then(|app| Some((app.strategy(tenant, name).ok()?.clone(), app.module_digest(tenant, name).ok()?)));
-        let Some((running, digest)) = running else {
+        let Some(read) = self.read.get_mut(&(tenant.to_owned(), name.to_owned())) else {
             tracing::warn!(file = %file.display(), strategy = name, "a strategy that does not run here yet needs a restart");
             return;
         };
-        if fixed(&running) != fixed(strategy) {
+        if fixed(&read.strategy) != fixed(strategy) {
             tracing::warn!(
                 file = %file.display(),
                 strategy = name,
                 "inputs, outputs, instruments, budget, pool and replicas cannot change while running; restart to apply them"
             );
+        }
+        // What protects comes first, and does not wait for a compilation.
+        if let Some(app) = lock(&self.app).as_mut() {
+            read.trading_state(app, strategy);
+            read.limits(app, strategy);
         }
         let Some(path) = module_of(strategy, file) else { return };
         self.seen.entry(path.clone()).or_insert_with(|| version(&path));
@@ -129,33 +150,99 @@ impl Watch {
         let module = match self.sandbox.load_file(&path) {
             Ok(module) => module,
             Err(error) => {
-                tracing::error!(strategy = name, %error, "the changed module is refused; the running one stays");
+                let error = chain(&error);
+                tracing::error!(tenant, strategy = name, error, "the changed module is refused; the running one stays");
                 return;
             }
         };
-        let mut app = lock(&self.app);
-        let Some(app) = app.as_mut() else { return };
-        if module.digest().to_string() != digest || running.spec.params != strategy.spec.params {
-            let to = module.digest().to_string();
-            match app.swap(tenant, name, module, &strategy.spec.params) {
-                Ok(()) => tracing::info!(strategy = name, from = digest, to, "module swapped"),
-                Err(error) => tracing::error!(strategy = name, %error, "the running module stays"),
-            }
+        if let Some(app) = lock(&self.app).as_mut() {
+            read.module(app, strategy, module);
         }
-        if running.spec.risk != strategy.spec.risk {
-            match app.set_limits(tenant, name, &strategy.spec.risk.clone().unwrap_or_default()) {
-                Ok(()) => tracing::info!(strategy = name, "limits changed"),
-                Err(error) => tracing::error!(strategy = name, %error, "the running limits stay"),
-            }
+    }
+}
+
+impl Read {
+    fn trading_state(&mut self, app: &mut App, now: &Strategy) {
+        let wanted = now.spec.trading_state;
+        if wanted == self.strategy.spec.trading_state {
+            return;
         }
-        if running.spec.trading_state != strategy.spec.trading_state {
-            let scope = Scope::Strategy { tenant: tenant.to_owned(), strategy: name.to_owned() };
-            match app.set_trading_state(&scope, strategy.spec.trading_state) {
-                Ok(()) => {
-                    tracing::info!(strategy = name, state = ?strategy.spec.trading_state, "trading state changed")
+        let (tenant, strategy) = (now.tenant(), now.metadata.name.as_str());
+        match app.file_trading_state(tenant, strategy, wanted) {
+            Ok(state) => {
+                self.strategy.spec.trading_state = wanted;
+                let (file, state) = (wanted.name(), state.name());
+                if file == state {
+                    tracing::info!(tenant, strategy, state, "trading state changed by the file");
+                } else {
+                    tracing::warn!(
+                        tenant,
+                        strategy,
+                        file,
+                        state,
+                        "the file's trading state is looser than a command's, which stays"
+                    );
                 }
-                Err(error) => tracing::error!(strategy = name, %error, "the trading state stays"),
             }
+            Err(error) => tracing::error!(tenant, strategy, %error, "the trading state stays"),
+        }
+    }
+
+    fn limits(&mut self, app: &mut App, now: &Strategy) {
+        let (before, wanted) = (&self.strategy.spec.risk, &now.spec.risk);
+        let (before, wanted) = (before.clone().unwrap_or_default(), wanted.clone().unwrap_or_default());
+        let change = RiskChange::between(&before, &wanted);
+        if change.is_empty() {
+            return;
+        }
+        let (tenant, strategy) = (now.tenant(), now.metadata.name.as_str());
+        match app.file_limits(tenant, strategy, change.clone()) {
+            Ok(LimitsChanged { from, to, instances }) => {
+                self.strategy.spec.risk.clone_from(&now.spec.risk);
+                let json = |risk| serde_json::to_string(risk).unwrap_or_default();
+                let kept = change.onto(&to) != to;
+                let (from, to) = (json(&from), json(&to));
+                tracing::info!(tenant, strategy, from, to, instances, "limits changed by the file");
+                if kept {
+                    tracing::warn!(
+                        tenant,
+                        strategy,
+                        to,
+                        "some of the file's limits are looser than a command's, which stay"
+                    );
+                }
+            }
+            Err(error) => tracing::error!(tenant, strategy, %error, "the running limits stay"),
+        }
+    }
+
+    /// The file's module or params, where either has changed; of the other, what runs.
+    fn module(&mut self, app: &mut App, now: &Strategy, module: Module) {
+        let digest = module.digest().hex();
+        let (new_module, new_params) = (digest != self.module, now.spec.params != self.strategy.spec.params);
+        let (tenant, strategy) = (now.tenant(), now.metadata.name.as_str());
+        if !new_module && !new_params {
+            return;
+        }
+        let swapped = app.running_module(tenant, strategy).and_then(|(running, params)| {
+            let from = running.digest().to_string();
+            let module = if new_module { module } else { running };
+            let to = module.digest().to_string();
+            let params = if new_params { now.spec.params.clone() } else { params };
+            app.swap(tenant, strategy, module, &params)?;
+            Ok((from, to, serde_json::to_string(&params).unwrap_or_default()))
+        });
+        match swapped {
+            Ok((from, to, params)) => {
+                (self.module, self.strategy.spec.params) = (digest, now.spec.params.clone());
+                let what = match (new_module, new_params) {
+                    (true, false) => "module",
+                    (false, true) => "params",
+                    _ => "module and params",
+                };
+                tracing::info!(tenant, strategy, changed = what, from, to, params, "module swapped by the file");
+            }
+            Err(error) => tracing::error!(tenant, strategy, %error, "the running module stays"),
         }
     }
 }

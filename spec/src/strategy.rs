@@ -433,3 +433,15 @@ pub enum TradingState {
     /// Only cancels.
     Halted,
 }
+
+impl TradingState {
+    /// The name in strategy files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Reducing => "REDUCING",
+            Self::Halted => "HALTED",
+        }
+    }
+}

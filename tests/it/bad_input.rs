@@ -6,7 +6,7 @@ use std::path::Path;
 use pinion_runtime::decode::DecodeError;
 use pinion_runtime::limits::{JSON_DEPTH_MAX, RECORD_BYTES_MAX};
 use pinion_spec::metrics;
-use pinion_spec::strategy::{Encoding, Instrument, Strategy};
+use pinion_spec::strategy::{Encoding, Instrument, Strategy, TopicOutput};
 use pinion_tests::captures::{Frame, USDM, frames};
 use pinion_tests::kafka::{Broker, Record};
 use pinion_tests::runtime::{Runtime, is_clean, run_to_end};
@@ -143,6 +143,26 @@ fn a_topic_that_is_not_there_ends_the_process_with_64_and_its_name() {
     let strategy = strategies::example_on(broker, "identity", "nobody.made.this");
     let file = strategies::write(&scratch, &strategy);
     ends_with(64, &[&file], &broker.address(), &["topic nobody.made.this does not exist"]);
+}
+
+#[test]
+fn an_output_topic_that_is_not_there_ends_the_process_with_64_and_its_name() {
+    let Some(broker) = Broker::shared() else { return };
+    let market = Broker::unique_topic("binance-spot");
+    broker.create_topic(&market, 1);
+    let scratch = Scratch::new();
+    let whole = strategies::example_on(broker, "identity", &market);
+    let absent = |name: &str| TopicOutput { topic: name.to_owned() };
+    let mut orders = whole.clone();
+    orders.spec.outputs.orders.topic = "no.orders.here".to_owned();
+    let mut denials = whole.clone();
+    denials.spec.outputs.denials = Some(absent("no.denials.here"));
+    let mut dead = whole.clone();
+    dead.spec.outputs.dead_letter = Some(absent("no.letters.here"));
+    for (strategy, name) in [(orders, "no.orders.here"), (denials, "no.denials.here"), (dead, "no.letters.here")] {
+        let file = strategies::write(&scratch, &strategy);
+        ends_with(64, &[&file], &broker.address(), &[&format!("topic {name} does not exist"), "outputs"]);
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use pinion_spec::metrics;
-use pinion_spec::strategy::{Risk, Strategy, TradingState};
+use pinion_spec::strategy::{AssignmentMode, Risk, Strategy, TradingState};
 use pinion_tests::captures::SPOT;
 use pinion_tests::kafka::{Broker, Record};
 use pinion_tests::programs::Publishing;
@@ -13,7 +13,9 @@ use pinion_tests::scratch::Scratch;
 use pinion_tests::strategies;
 use serde_json::{Value, json};
 
-use crate::market::{self, Feeder, WHOLE, approved, denied, orders, read_to_end, record_only, run_whole, values};
+use crate::market::{
+    self, Feeder, WHOLE, approved, by_id, denied, orders, read_to_end, record_only, run_whole, values,
+};
 
 /// Frames of a piece: some 400 orders of `record-only`, some 250 depth updates.
 const PIECE: usize = 5_000;
@@ -26,6 +28,11 @@ fn run(scratch: &Scratch, broker: &Broker, strategy: &Strategy) -> Runtime {
 fn done(runtime: &Runtime, path: &str, body: &Value) {
     let answer = runtime.post(path, body);
     assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+}
+
+/// What the admin port shows of the one strategy that runs.
+fn running(runtime: &Runtime) -> Value {
+    market::json(runtime.get("/strategies").unwrap().body.as_bytes())[0].clone()
 }
 
 /// Ids of orders that rest: sent and not cancelled. For a strategy whose orders are good till cancelled.
@@ -89,8 +96,12 @@ fn changed_limits_hold_from_the_next_record_on() {
     assert!(sent > 0 && denied(&runtime, &strategy, "max_order_size") == 0);
 
     let wide = strategy.spec.risk.clone().unwrap();
-    let limits = |risk: &Risk| json!({"strategy": "record-only", "risk": risk});
-    done(&runtime, "/control/limits", &limits(&Risk { max_order_size: "0.0009".parse().unwrap(), ..wide.clone() }));
+    let limits = |size: &str| json!({"strategy": "record-only", "risk": {"maxOrderSize": size}});
+    let answer = runtime.post("/control/limits", &limits("0.0009"));
+    // What the command does not name stays, and the answer says what holds.
+    let narrow = Risk { max_order_size: "0.0009".parse().unwrap(), ..wide.clone() };
+    assert_eq!(market::json(answer.body.as_bytes())["risk"], json!(narrow), "{}", answer.body);
+    assert_eq!(running(&runtime)["risk"], json!(narrow));
     feeder.feed(&mut runtime, &strategy, PIECE);
     let denials = denied(&runtime, &strategy, "max_order_size");
     assert!(denials > 0);
@@ -99,7 +110,7 @@ fn changed_limits_hold_from_the_next_record_on() {
     assert_eq!(u64::try_from(told.len()), Ok(denials), "denials in the audit topic");
     assert!(told.iter().all(|record| market::json(&record.payload)["reason"] == "max_order_size"));
 
-    done(&runtime, "/control/limits", &limits(&wide));
+    done(&runtime, "/control/limits", &limits(&wide.max_order_size.to_string()));
     feeder.feed(&mut runtime, &strategy, PIECE);
     assert_eq!(denied(&runtime, &strategy, "max_order_size"), denials);
     assert!(approved(&runtime, &strategy) > sent);
@@ -114,15 +125,15 @@ fn the_kill_switch_of_an_instrument_blocks_its_orders_until_it_is_off() {
     feeder.feed(&mut runtime, &strategy, PIECE);
     let sent = approved(&runtime, &strategy);
     let first = market::json(&orders(feeder.broker, &strategy)[0].payload);
-    let kill = |killed: bool| json!({"instrument_id": first["instrument_id"], "killed": killed});
-
-    done(&runtime, "/control/kill", &kill(true));
+    done(&runtime, "/control/kill", &json!({"instrument": "BTCUSDT", "killed": true}));
+    let tradable = running(&runtime)["tradable"][0].clone();
+    assert_eq!((&tradable["instrument_id"], &tradable["killed"]), (&first["instrument_id"], &json!(true)));
     feeder.feed(&mut runtime, &strategy, PIECE);
     let denials = denied(&runtime, &strategy, "kill_switch");
     assert!(denials > 0);
     assert_eq!(approved(&runtime, &strategy), sent, "orders on a killed instrument");
 
-    done(&runtime, "/control/kill", &kill(false));
+    done(&runtime, "/control/kill", &json!({"instrument_id": first["instrument_id"], "killed": false}));
     feeder.feed(&mut runtime, &strategy, PIECE);
     assert_eq!(denied(&runtime, &strategy, "kill_switch"), denials);
     assert!(approved(&runtime, &strategy) > sent);
@@ -158,10 +169,10 @@ fn a_module_swapped_under_load_takes_over_between_two_records_and_nothing_is_los
     assert_eq!(publishing.wait(), Some(SPOT.messages));
     read_to_end(&mut runtime, broker, &strategy);
     assert_eq!(runtime.count(&metrics::SWAPS, &[]), 1);
-    let running = market::json(runtime.get("/strategies").unwrap().body.as_bytes());
+    let running = running(&runtime);
     let broken = orders(broker, &strategy);
     let digests = digests(&broken);
-    let new = running[0]["module"].as_str().unwrap();
+    let new = running["module"].as_str().unwrap();
     let at = digests.iter().position(|digest| *digest == new.as_bytes()).expect("orders of the new module");
     assert!(at > 0, "no orders of the old module");
     assert!(digests[..at].iter().all(|digest| *digest == digests[0]), "the old module's orders");
@@ -189,7 +200,7 @@ fn a_module_that_is_refused_replaces_nothing() {
 }
 
 #[test]
-fn a_strategy_can_be_taken_out_and_another_brought_in() {
+fn a_strategy_that_is_taken_out_and_brought_back_goes_on_where_it_was_and_another_runs_beside_it() {
     let Some(mut feeder) = Feeder::new() else { return };
     let strategy = record_only(feeder.broker, &feeder.market);
     let mut other = strategies::example_on(feeder.broker, "identity", &feeder.market);
@@ -199,21 +210,147 @@ fn a_strategy_can_be_taken_out_and_another_brought_in() {
     feeder.feed(&mut runtime, &strategy, PIECE);
     let sent = orders(feeder.broker, &strategy).len();
 
+    // Out while it reads: what was read is finished and committed, and nothing after it.
+    feeder.publish(PIECE);
     done(&runtime, "/control/unload", &json!({"strategy": "record-only"}));
     assert_eq!(runtime.get("/strategies").unwrap().body, "[]");
-    feeder.feed(&mut runtime, &strategy, PIECE);
-    assert_eq!(orders(feeder.broker, &strategy).len(), sent, "orders of a strategy that was taken out");
+    let out = orders(feeder.broker, &strategy).len();
+    feeder.publish(PIECE);
 
-    // Its group is still read, so it comes back under another.
-    let mut back = strategy.clone();
-    assert_eq!(runtime.post("/control/load", &json!(back)).status, 409);
-    back.spec.inputs[0].group = Some(format!("{}.again", strategy.group()));
-    done(&runtime, "/control/load", &json!(back));
+    done(&runtime, "/control/load", &json!(strategy));
+    assert_eq!(runtime.post("/control/load", &json!(strategy)).status, 409, "loaded twice");
     done(&runtime, "/control/load", &json!(other));
-    read_to_end(&mut runtime, feeder.broker, &back);
+    read_to_end(&mut runtime, feeder.broker, &strategy);
     read_to_end(&mut runtime, feeder.broker, &other);
-    assert!(orders(feeder.broker, &back).len() > 2 * sent, "it reads from the start, and the second piece as well");
-    assert_eq!(runtime.post("/control/load", &json!(other)).status, 409, "loaded twice");
+    let (ids, repeats) = by_id(&orders(feeder.broker, &strategy));
+    assert_eq!(repeats, 0, "records were read again");
+    assert!(sent <= out && out < ids.len(), "{sent} orders, {out} when it went, {} in the end", ids.len());
+    assert!(is_clean(runtime.sigterm_and_wait()));
+    let whole = record_only(feeder.broker, &feeder.market);
+    run_whole(feeder.broker, &[&whole]);
+    assert_eq!(ids, by_id(&orders(feeder.broker, &whole)).0, "its orders are not those of an unbroken run");
+}
+
+#[test]
+fn a_strategy_whose_group_shares_partitions_out_can_be_taken_out_and_brought_back() {
+    let Some(mut feeder) = Feeder::new() else { return };
+    let mut strategy = record_only(feeder.broker, &feeder.market);
+    strategy.spec.inputs[0].assignment = AssignmentMode::Group;
+    let scratch = Scratch::new();
+    let mut runtime = run(&scratch, feeder.broker, &strategy);
+    feeder.feed(&mut runtime, &strategy, PIECE);
+    done(&runtime, "/control/unload", &json!({"strategy": "record-only"}));
+    feeder.publish(PIECE);
+    done(&runtime, "/control/load", &json!(strategy));
+    read_to_end(&mut runtime, feeder.broker, &strategy);
+    assert_eq!(by_id(&orders(feeder.broker, &strategy)).1, 0, "records were read again");
+}
+
+#[test]
+fn a_touched_file_changes_nothing_and_no_file_loosens_what_a_command_has_tightened() {
+    let Some(feeder) = Feeder::new() else { return };
+    let mut strategy = record_only(feeder.broker, &feeder.market);
+    let scratch = Scratch::new();
+    let original = strategy.spec.module.file.clone().unwrap();
+    let module = scratch.write("module.wasm", std::fs::read(&original).unwrap());
+    strategy.spec.module.file = Some("module.wasm".to_owned());
+    let mut runtime = run(&scratch, feeder.broker, &strategy);
+    let logs = |runtime: &mut Runtime, text: &str| {
+        runtime.until(text, START, |runtime| runtime.log().contains(text).then_some(()));
+    };
+    let commanded = runtime.post_bytes("/control/swap?strategy=record-only", &renamed(&module));
+    assert_eq!(commanded.status, 200, "{}", commanded.body);
+    done(&runtime, "/control/trading-state", &json!({"state": "HALTED"}));
+    done(&runtime, "/control/limits", &json!({"strategy": "record-only", "risk": {"maxOrderSize": "0.0009"}}));
+    let before = running(&runtime);
+    let shown = |now: &Value| (now["trading_state"].clone(), now["risk"].clone(), now["module"].clone());
+
+    // The module written anew with the same bytes, and the file with other params, which shows that both were looked at.
+    scratch.write("module.wasm", std::fs::read(&original).unwrap());
+    strategy.spec.params.insert("every".to_owned(), "20".to_owned());
+    strategies::write(&scratch, &strategy);
+    logs(&mut runtime, r#""changed":"params""#);
+    assert_eq!(shown(&running(&runtime)), shown(&before), "the file undid commands");
+
+    // Looser than the commands; the limit that no command has set follows the file.
+    let risk = strategy.spec.risk.as_mut().unwrap();
+    (risk.max_order_size, risk.max_open_orders) = ("2".parse().unwrap(), 77);
+    strategy.spec.trading_state = TradingState::Reducing;
+    strategies::write(&scratch, &strategy);
+    logs(&mut runtime, "the file's trading state is looser than a command's");
+    logs(&mut runtime, "some of the file's limits are looser than a command's");
+    let now = running(&runtime);
+    assert_eq!(now["trading_state"], "HALTED");
+    assert_eq!((&now["risk"]["maxOrderSize"], &now["risk"]["maxOpenOrders"]), (&json!("0.0009"), &json!(77)));
+
+    // Stricter than what runs: a file always may.
+    strategy.spec.risk.as_mut().unwrap().max_order_size = "0.0005".parse().unwrap();
+    strategies::write(&scratch, &strategy);
+    runtime.until("the stricter limit", START, |runtime| {
+        (running(runtime)["risk"]["maxOrderSize"] == "0.0005").then_some(())
+    });
+
+    done(&runtime, "/control/trading-state", &json!({"state": "ACTIVE"}));
+    done(&runtime, "/control/limits", &json!({"strategy": "record-only", "risk": {"maxOrderSize": "1"}}));
+    let now = running(&runtime);
+    assert_eq!((&now["trading_state"], &now["risk"]["maxOrderSize"]), (&json!("ACTIVE"), &json!("1")));
+}
+
+#[test]
+fn every_command_leaves_its_trace_in_the_log() {
+    let Some(feeder) = Feeder::new() else { return };
+    let strategy = record_only(feeder.broker, &feeder.market);
+    let scratch = Scratch::new();
+    let runtime = run(&scratch, feeder.broker, &strategy);
+    let module = strategy.spec.module.file.clone().unwrap();
+    let size = strategy.spec.risk.as_ref().unwrap().max_order_size;
+    let steps: [(&str, Value, &[&str]); 6] = [
+        ("trading-state", json!({"state": "HALTED"}), &[r#""from":"ACTIVE","to":"HALTED""#, r#""instances":1"#, "All"]),
+        ("trading-state", json!({"state": "ACTIVE", "strategy": "record-only"}), &[r#""from":"HALTED","to":"ACTIVE""#]),
+        ("kill", json!({"instrument": "BTCUSDT", "killed": true}), &["BTCUSDT", r#""from":false,"to":true"#]),
+        (
+            "limits",
+            json!({"strategy": "record-only", "risk": {"maxOrderSize": "0.0009"}}),
+            &[&format!(r#"maxOrderSize\":\"{size}\""#), r#"maxOrderSize\":\"0.0009\""#],
+        ),
+        ("unload", json!({"strategy": "record-only"}), &["record-only", "unloaded"]),
+        ("load", json!(strategy), &["record-only", "loaded", "sha256"]),
+    ];
+    for (command, body, says) in steps {
+        let before = runtime.log().len();
+        done(&runtime, &format!("/control/{command}"), &body);
+        let log = runtime.log()[before..].to_owned();
+        let line = log.lines().find(|line| line.contains("by command"));
+        let line = line.unwrap_or_else(|| panic!("no trace of {command}: {log}"));
+        says.iter().for_each(|part| assert!(line.contains(part), "{command}: no {part} in {line}"));
+    }
+    let swapped = runtime.post_bytes("/control/swap?strategy=record-only", &renamed(module.as_ref()));
+    assert_eq!(swapped.status, 200, "{}", swapped.body);
+    assert!(runtime.log().contains("module swapped by command"));
+    assert_eq!(runtime.post("/control/unload", &json!({"strategy": "nobody"})).status, 404);
+    let log = runtime.log();
+    assert!(log.lines().any(|line| line.contains("command refused") && line.contains("nobody")), "{log}");
+}
+
+#[test]
+fn whatever_the_admin_port_refuses_it_refuses_in_json() {
+    let Some(feeder) = Feeder::new() else { return };
+    let strategy = record_only(feeder.broker, &feeder.market);
+    let scratch = Scratch::new();
+    let runtime = run(&scratch, feeder.broker, &strategy);
+    let refused = [
+        (runtime.get("/").unwrap(), 404, "/strategies"),
+        (runtime.get("/control/kill").unwrap(), 405, "Allow"),
+        (runtime.post("/metrics", &json!(null)), 405, "Allow"),
+        (runtime.get("/hdr/all/nothing").unwrap(), 404, "no stage nothing"),
+        (runtime.post_bytes("/control/swap", b"x"), 400, "strategy"),
+        (runtime.post_bytes("/control/limits", b"nope"), 422, r#"it looks like {"strategy""#),
+    ];
+    for (answer, status, says) in refused {
+        assert_eq!(answer.status, status, "{answer:?}");
+        let error = market::json(answer.body.as_bytes())["error"].as_str().unwrap().to_owned();
+        assert!(error.contains(says), "{error}");
+    }
 }
 
 #[test]
@@ -226,14 +363,24 @@ fn a_wrong_command_is_refused_with_what_is_wrong_in_it() {
         ("/control/trading-state", json!({"state": "SLEEPING"}), 422, "SLEEPING"),
         ("/control/trading-state", json!({"state": "HALTED", "strategi": "x"}), 422, "strategi"),
         ("/control/trading-state", json!({"state": "HALTED", "strategy": "nobody"}), 404, "nobody"),
-        ("/control/kill", json!({"killed": true}), 422, "instrument_id"),
+        ("/control/trading-state", json!({"state": "ACTIVE", "tenant": "desk-7"}), 404, "tenants that do: default"),
+        ("/control/kill", json!({"killed": true}), 422, "name an instrument"),
+        ("/control/kill", json!({"instrument_id": 7, "killed": true}), 404, "BTCUSDT of binance-spot"),
+        ("/control/kill", json!({"instrument": "ETHUSDT", "killed": true}), 404, "BTCUSDT of binance-spot"),
+        ("/control/limits", json!({"strategy": "record-only", "risk": {}}), 422, "no limit"),
+        (
+            "/control/limits",
+            json!({"strategy": "record-only", "risk": {"messagesPerSecond": 4_000_000_000_u32}}),
+            422,
+            "1000000",
+        ),
         (
             "/control/limits",
             json!({"strategy": "record-only", "risk": {"maxOrderSize": "lots"}}),
             422,
             "decimal number",
         ),
-        ("/control/limits", json!({"strategy": "nobody", "risk": {}}), 404, "nobody"),
+        ("/control/limits", json!({"strategy": "nobody", "risk": {"maxOpenOrders": 1}}), 404, "nobody"),
         ("/control/load", json!({"kind": "Strategie"}), 422, "Strategie"),
         ("/control/unload", json!({"strategy": "nobody"}), 404, "nobody"),
     ];

@@ -10,9 +10,11 @@ use crossbeam_channel::{Receiver, Sender};
 use pinion_spec::assignment::AssignedShard;
 use pinion_spec::strategy::{AssignmentMode, Strategy, TradingState};
 
+use super::changes::Commanded;
 use super::strategy::{InstanceHandle, Past, StrategyHandle, order_hash};
-use super::{App, AppError, Deployment, Shards, spawn};
+use super::{App, AppError, Deployment, SETTLE_MAX, Shards, spawn};
 use crate::book::Books;
+use crate::clock::mono_ns;
 use crate::decode::Decoder;
 use crate::egress::{EgressCommand, EgressRecorders};
 use crate::ingest::{
@@ -177,7 +179,12 @@ impl App {
             let shards = plan::shards(&member.strategy, &plan, &partitions)?;
             let (tenant, name) = (member.strategy.tenant(), &member.strategy.metadata.name);
             let past = Past::new(tenant, name);
+            let commanded = self.commanded_state(&member.strategy);
+            let trading_state = member.strategy.spec.trading_state.max(commanded.unwrap_or_default());
+            past.metrics.show_trading_state(trading_state);
             let handle = StrategyHandle {
+                trading_state,
+                commanded: Commanded { trading_state: commanded, ..Commanded::default() },
                 index: self.next_strategy,
                 feed: id,
                 shards,
@@ -308,13 +315,12 @@ impl App {
         Ok(())
     }
 
-    /// What a strategy may do when it is loaded: what its file says, or a stricter state that was set for all or for its tenant.
-    fn trading_state_of(&self, strategy: &Strategy) -> TradingState {
+    /// The strictest state that commands have set for all or for a strategy's tenant before it came.
+    fn commanded_state(&self, strategy: &Strategy) -> Option<TradingState> {
         let reaches = |scope: &Scope| {
             !matches!(scope, Scope::Strategy { .. }) && scope.reaches(strategy.tenant(), &strategy.metadata.name)
         };
-        let set = self.states.iter().filter(|(scope, _)| reaches(scope)).map(|(_, state)| *state);
-        set.chain([strategy.spec.trading_state]).max().unwrap_or_default()
+        self.states.iter().filter(|(scope, _)| reaches(scope)).map(|(_, state)| *state).max()
     }
 
     /// Which worker a shard goes to where nobody says otherwise.
@@ -357,7 +363,7 @@ impl App {
     ) -> Result<(InstanceHandle, Instance), AppError> {
         let id = InstanceId(self.next_instance);
         self.next_instance += 1;
-        handle.instance(shard, id, worker, self.trading_state_of(&handle.strategy))
+        handle.instance(shard, id, worker)
     }
 
     fn add_instance(&self, handle: &StrategyHandle, made: &InstanceHandle, instance: Instance) {
@@ -486,12 +492,26 @@ impl App {
         Ok(())
     }
 
+    /// Reads no more of a feed whose last strategy goes, and finishes and commits what was read.
+    pub(super) fn stop_feed(&mut self, id: FeedId) {
+        let Some(feed) = self.feeds.iter().find(|feed| feed.id == id) else { return };
+        feed.stop.store(true, Ordering::Release);
+        let until = mono_ns() + u64::try_from(SETTLE_MAX.as_nanos()).unwrap_or(u64::MAX);
+        // At most one poll, and room in the rings for what it returned.
+        while !feed.thread.is_finished() && mono_ns() < until {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        // Without a broker there is nothing to wait for, and after the end of the lease the offsets are a successor's.
+        if feed.metrics.connected.get() != 0 && !self.config.fence.is_passed(mono_ns()) {
+            ingest::finish(&feed.consumer, &feed.offsets, &feed.offsets.all(), SETTLE_MAX);
+        }
+    }
+
     /// Ends a feed that no strategy reads any more.
     pub(super) fn end_feed(&mut self, id: FeedId) {
         let Some(index) = self.feeds.iter().position(|feed| feed.id == id) else { return };
         let feed = self.feeds.remove(index);
-        feed.stop.store(true, Ordering::Release);
-        // At most one poll; a panic has been said already.
+        // A panic has been said already.
         let _ = feed.thread.join();
         self.send_all(|| Command::RemoveFeed(id));
         self.to_egress(EgressCommand::RemoveFeed(id));

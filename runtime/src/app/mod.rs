@@ -2,10 +2,11 @@
 //!
 //! The control plane's view: methods here may block and allocate. Workers learn of changes by [`Command`]s between two batches.
 
+mod changes;
 mod feeds;
 mod strategy;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
@@ -29,6 +30,7 @@ use crate::plan::PlanError;
 use crate::ring::{Wait, Waker};
 use crate::sandbox::{Fault, Module};
 use crate::worker::{Command, Scope, Worker, WorkerParts};
+pub use changes::{LimitsChanged, Overview, Tradable, Which};
 use feeds::FeedHandle;
 pub use strategy::strategy_route;
 pub(crate) use strategy::{InstanceHandle, StrategyHandle};
@@ -117,6 +119,30 @@ pub enum AppError {
         /// The name.
         strategy: String,
     },
+    /// Nothing of that tenant runs here.
+    #[error("nothing of tenant {tenant} runs here; tenants that do: {known}")]
+    UnknownTenant {
+        /// The tenant.
+        tenant: String,
+        /// Those that run.
+        known: String,
+    },
+    /// No strategy here declares that instrument.
+    #[error("no strategy here trades instrument {wanted}; what is traded: {known}")]
+    UnknownInstrument {
+        /// What was asked for.
+        wanted: String,
+        /// What is declared.
+        known: String,
+    },
+    /// A symbol that several publishers carry.
+    #[error("{symbol} is carried by {publishers}; say which with `publisher`")]
+    Ambiguous {
+        /// The symbol.
+        symbol: String,
+        /// Who carries it.
+        publishers: String,
+    },
     /// A group's feed cannot change while it runs.
     #[error(
         "group {group} is being read already; its topics cannot change while it runs, give the strategy a group of its own"
@@ -184,18 +210,6 @@ pub struct Held {
     pub shards: Vec<AssignedShard>,
 }
 
-/// One strategy that runs.
-pub struct Running<'a> {
-    /// Its tenant.
-    pub tenant: &'a str,
-    /// Its name.
-    pub strategy: &'a str,
-    /// Digest of its module.
-    pub module: String,
-    /// How many instances.
-    pub instances: usize,
-}
-
 /// What a drain left behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {
@@ -203,6 +217,8 @@ pub struct Drained {
     pub unacknowledged: usize,
     /// Records that Kafka refused for good. They are sent again after a restart, too.
     pub refused: u64,
+    /// Feeds whose last commit failed. What they read since the one before is read again after a restart.
+    pub uncommitted: usize,
     /// Whether a thread had ended before it was asked to.
     pub died: bool,
 }
@@ -222,6 +238,8 @@ pub struct App {
     rebalances: Sender<Rebalanced>,
     /// Trading states that were set, by scope.
     states: Vec<(Scope, TradingState)>,
+    /// Instruments whose kill switch is on.
+    killed: BTreeSet<u64>,
     next_feed: u32,
     next_instance: u32,
     next_strategy: usize,
@@ -307,6 +325,7 @@ impl App {
             dead_letters,
             rebalances: rebalance_sender,
             states: Vec::new(),
+            killed: BTreeSet::new(),
             next_feed: 0,
             next_instance: 0,
             next_strategy: 0,
@@ -430,17 +449,7 @@ impl App {
     /// Whether the one strategy of a scope is halted.
     pub(crate) fn is_halted(&self, scope: &Scope) -> bool {
         let Scope::Strategy { tenant, strategy } = scope else { return false };
-        self.handle(tenant, strategy).is_ok_and(|handle| handle.strategy.spec.trading_state == TradingState::Halted)
-    }
-
-    /// What runs.
-    pub fn running(&self) -> impl Iterator<Item = Running<'_>> {
-        self.strategies.values().map(|handle| Running {
-            tenant: handle.strategy.tenant(),
-            strategy: &handle.strategy.metadata.name,
-            module: handle.module.digest().to_string(),
-            instances: handle.instances.len(),
-        })
+        self.handle(tenant, strategy).is_ok_and(|handle| handle.trading_state == TradingState::Halted)
     }
 
     /// A strategy's file, with the changes since.
@@ -459,32 +468,35 @@ impl App {
         Ok(self.handle(tenant, strategy)?.module.digest().to_string())
     }
 
+    /// A strategy's module and params.
+    ///
+    /// # Errors
+    /// [`AppError::Unknown`]
+    pub fn running_module(&self, tenant: &str, strategy: &str) -> Result<(Module, BTreeMap<String, String>), AppError> {
+        let handle = self.handle(tenant, strategy)?;
+        Ok((handle.module.clone(), handle.strategy.spec.params.clone()))
+    }
+
     /// Changes what strategies may do, those loaded later too; the strictest state that reaches one counts. When HALTED, what works
     /// is cancelled. Returns when every worker has done it.
     ///
     /// # Errors
-    /// [`AppError::Unknown`] for a strategy that does not run here.
+    /// [`AppError::Unknown`], [`AppError::UnknownTenant`] for what does not run here.
     pub fn set_trading_state(&mut self, scope: &Scope, state: TradingState) -> Result<(), AppError> {
-        if let Scope::Strategy { tenant, strategy } = scope {
-            self.handle(tenant, strategy)?;
-        }
+        self.check_scope(scope)?;
         self.states.retain(|(other, _)| other != scope);
         self.states.push((scope.clone(), state));
         for handle in self.strategies.values_mut() {
             if scope.reaches(handle.strategy.tenant(), &handle.strategy.metadata.name) {
                 handle.strategy.spec.trading_state = state;
+                handle.trading_state = state;
+                handle.commanded.trading_state = Some(state);
                 handle.past.metrics.show_trading_state(state);
             }
         }
         self.send_all(|| Command::SetTradingState { scope: scope.clone(), state });
         self.settle();
         Ok(())
-    }
-
-    /// The kill switch of an instrument. Returns when every worker has done it.
-    pub fn set_killed(&self, instrument_id: u64, killed: bool) {
-        self.send_all(|| Command::SetKilled { instrument_id, killed });
-        self.settle();
     }
 
     /// Changes a strategy's limits.
@@ -504,12 +516,17 @@ impl App {
         Ok(())
     }
 
-    /// Stops a strategy and takes it out. Its feed reads on for those that share it, and ends with the last of them.
+    /// Stops a strategy and takes it out. Its feed reads on for those that share it, and ends with the last of them: then what was
+    /// read is finished and committed first, where that takes no longer than 2 s, so that the next load goes on after it.
     ///
     /// # Errors
     /// [`AppError::Unknown`]
     pub fn unload(&mut self, tenant: &str, strategy: &str) -> Result<(), AppError> {
-        self.handle(tenant, strategy)?;
+        let feed = self.handle(tenant, strategy)?.feed;
+        let is_last = self.strategies.values().filter(|other| other.feed == feed).count() == 1;
+        if is_last {
+            self.stop_feed(feed);
+        }
         if let Some(handle) = self.strategies.remove(&(tenant.to_owned(), strategy.to_owned())) {
             for instance in &handle.instances {
                 self.send(instance.worker, Command::RemoveInstance(instance.id));
@@ -517,8 +534,8 @@ impl App {
             self.to_egress(EgressCommand::RemoveStrategy(handle.index));
             self.settle();
             self.metrics.remove_strategy(tenant, strategy);
-            if !self.strategies.values().any(|other| other.feed == handle.feed) {
-                self.end_feed(handle.feed);
+            if is_last {
+                self.end_feed(feed);
             }
         }
         Ok(())
@@ -564,7 +581,7 @@ impl App {
             shards_total: total(handle),
             faults: handle.instances.iter().map(faults).sum::<u64>().saturating_sub(handle.faults_before),
             quarantined: handle.instances.iter().any(|instance| instance.metrics.quarantined.get() > 0),
-            trading_state: handle.strategy.spec.trading_state,
+            trading_state: handle.trading_state,
             problem: None,
         };
         self.strategies.values().map(report).collect()
@@ -603,18 +620,19 @@ impl App {
         if unacknowledged == 0 {
             died |= !joined(self.egress_thread);
         }
-        let mut gone = false;
+        let (mut gone, mut uncommitted) = (false, 0);
         for consumer in consumers {
             // They share their brokers: what one has waited for in vain, the others need not.
             if !gone {
                 let Err(error) = ingest::commit_all(&consumer) else { continue };
                 gone = kafka::is_unreachable(&error);
-                tracing::warn!(%error, "the last commit failed; records since the one before are read again");
+                tracing::error!(%error, "the last commit failed; records since the one before are read again");
             }
+            uncommitted += 1;
             // To close it is to wait for the coordinator that has just not answered, without a limit. The process ends instead.
             std::mem::forget(consumer);
         }
-        Drained { unacknowledged, refused: self.egress_metrics.failed.get(), died }
+        Drained { unacknowledged, refused: self.egress_metrics.failed.get(), uncommitted, died }
     }
 }
 

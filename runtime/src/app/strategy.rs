@@ -6,6 +6,7 @@ use pinion_spec::ids::ClientOrderId;
 use pinion_spec::strategy::{Encoding, Input, Risk, Strategy, TradingState};
 
 use super::AppError;
+use super::changes::Commanded;
 use crate::egress::{OrderIdentity, OrderRoute};
 use crate::instance::{Instance, InstanceId, InstanceParts, InstanceRecorders, ReadyGuest};
 use crate::instruments::Instruments;
@@ -27,7 +28,11 @@ pub(crate) struct InstanceHandle {
 
 /// One strategy, as the control plane knows it.
 pub(crate) struct StrategyHandle {
+    /// The resource, with the changes since.
     pub(crate) strategy: Strategy,
+    /// What it may do: what its resource says, or a stricter state that was set for all or for its tenant before it came.
+    pub(super) trading_state: TradingState,
+    pub(super) commanded: Commanded,
     pub(crate) module: Module,
     pub(super) index: usize,
     pub(super) feed: FeedId,
@@ -152,7 +157,6 @@ impl StrategyHandle {
         shard: &Shard,
         id: InstanceId,
         worker: usize,
-        trading_state: TradingState,
     ) -> Result<(InstanceHandle, Instance), AppError> {
         let name = &self.strategy.metadata.name;
         let identity = OrderIdentity {
@@ -168,7 +172,7 @@ impl StrategyHandle {
             route: Arc::new(self.route(&identity)),
             limits: Arc::new(self.limits(&self.risk())?),
             executions: self.executions(),
-            trading_state,
+            trading_state: self.trading_state,
             sources: shard.sources.clone(),
             metrics: Arc::clone(&metrics),
             recorders: InstanceRecorders { strategy: call, risk },

@@ -3,6 +3,7 @@
 //! Each thread of the flow owns the writing ends of its counters and recorders; the admin thread holds the reading ends and
 //! merges them when it is asked. Nothing here locks or allocates on a writer's side.
 
+mod ended;
 mod exposition;
 mod recorder;
 
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use exposition::scrape;
 pub use recorder::{LATENCY_NS_MAX, Latency, Recorder, RecorderReader, recorder};
 
+use ended::Ended;
 use pinion_spec::strategy::TradingState;
 
 use crate::decode::DecodeError;
@@ -164,6 +166,25 @@ impl FeedMetrics {
     }
 }
 
+impl FeedMetrics {
+    /// Adds the counts of a feed that has ended. Its gauges were its own.
+    fn absorb(&self, gone: &Self) {
+        let add = |to: &Counter, from: &Counter| to.add(from.get());
+        for (to, from) in [
+            (&self.records, &gone.records),
+            (&self.bytes, &gone.bytes),
+            (&self.skipped, &gone.skipped),
+            (&self.ring_full, &gone.ring_full),
+            (&self.paused, &gone.paused),
+            (&self.broker_negative, &gone.broker_negative),
+        ] {
+            add(to, from);
+        }
+        self.events.iter().zip(&gone.events).for_each(|(to, from)| add(to, from));
+        self.decode_errors.iter().zip(&gone.decode_errors).for_each(|(to, from)| add(to, from));
+    }
+}
+
 /// What a worker counts.
 #[derive(Debug)]
 pub struct WorkerMetrics {
@@ -304,6 +325,7 @@ pub struct Metrics {
     workers: Mutex<Vec<Arc<WorkerMetrics>>>,
     strategies: Mutex<Vec<Arc<StrategyMetrics>>>,
     sent: Mutex<Vec<Arc<SentMetrics>>>,
+    ended: Mutex<Ended>,
     assignment: AssignmentMetrics,
 }
 
@@ -351,9 +373,14 @@ impl Metrics {
         locked(&self.strategies).push(strategy);
     }
 
-    /// Hides a feed that has ended.
+    /// Hides a feed that has ended. Its counts stay in the totals.
     pub fn remove_feed(&self, gone: &Arc<FeedMetrics>) {
-        locked(&self.feeds).retain(|other| !Arc::ptr_eq(other, gone));
+        let mut feeds = locked(&self.feeds);
+        let before = feeds.len();
+        feeds.retain(|other| !Arc::ptr_eq(other, gone));
+        if feeds.len() < before {
+            locked(&self.ended).feed(gone);
+        }
     }
 
     /// Hides an instance that no longer runs. False where it is not shown.
@@ -364,10 +391,25 @@ impl Metrics {
         strategies.len() < before
     }
 
-    /// Hides a strategy that was unloaded.
+    /// Hides a strategy that was unloaded. Its counts stay in the totals.
     pub fn remove_strategy(&self, tenant: &str, strategy: &str) {
-        locked(&self.strategies).retain(|other| (other.tenant.as_str(), other.strategy.as_str()) != (tenant, strategy));
-        locked(&self.sent).retain(|other| (other.tenant.as_str(), other.strategy.as_str()) != (tenant, strategy));
+        let mut ended = locked(&self.ended);
+        let gone = |other: &mut Arc<StrategyMetrics>| (&*other.tenant, &*other.strategy) == (tenant, strategy);
+        locked(&self.strategies).extract_if(.., gone).for_each(|gone| ended.strategy(&gone));
+        let gone = |other: &mut Arc<SentMetrics>| (&*other.tenant, &*other.strategy) == (tenant, strategy);
+        locked(&self.sent).extract_if(.., gone).for_each(|gone| ended.sent(&gone));
+    }
+
+    /// What strategies counted that were unloaded, one entry a name.
+    #[must_use]
+    pub fn ended_strategies(&self) -> Vec<Arc<StrategyMetrics>> {
+        locked(&self.ended).strategies().cloned().collect()
+    }
+
+    /// What feeds counted that have ended, all together.
+    #[must_use]
+    pub fn ended_feeds(&self) -> Arc<FeedMetrics> {
+        Arc::clone(&locked(&self.ended).feed)
     }
 
     /// All feeds.
@@ -394,11 +436,11 @@ impl Metrics {
         locked(&self.strategies).clone()
     }
 
-    /// One stage, merged over everything or over one strategy. `broker`, `decode` and `queue` belong to feeds and workers, not to a
+    /// One stage, merged over everything since the start or over one strategy that runs. `broker`, `decode` and `queue` belong to feeds and workers, not to a
     /// strategy: `None` for an unknown stage, or for one of these with a strategy.
     #[must_use]
     pub fn latency(&self, stage: &str, strategy: Option<&str>) -> Option<Latency> {
-        let mut merged = Latency::default();
+        let mut merged = if strategy.is_none() { locked(&self.ended).latency(stage) } else { Latency::default() };
         let mine = |name: &str| strategy.is_none_or(|wanted| wanted == name);
         let of_calls = |pick: fn(&StrategyMetrics) -> &RecorderReader, merged: &mut Latency| {
             self.strategies().iter().filter(|m| mine(&m.strategy)).for_each(|m| merged.merge(pick(m)));

@@ -10,6 +10,7 @@
 //! new order, its position by the difference. A denied message is not sent and does not count in the message rate. A
 //! repeated-execution throttle is not here yet: the message rate and the position limit bound what one could do.
 
+mod change;
 mod check;
 mod ledger;
 mod limits;
@@ -20,6 +21,7 @@ mod throttle;
 use crate::effects::{NewOrder, OrderType, TimeInForce};
 use crate::event::Side;
 use crate::sandbox::{OrderStatus, OrderUpdate};
+pub use change::RiskChange;
 pub use check::{Context, check};
 pub use ledger::{Executions, Ledger, LedgerCounts, Position};
 pub use limits::{Limits, LimitsError};
