@@ -1,4 +1,5 @@
-//! Every metric that a runtime exposes, named once: the runtime registers these, boards and rules are checked against them.
+//! Every metric that a runtime or the operator exposes, named once: they register these, boards and rules are checked against
+//! them.
 //!
 //! Names follow Prometheus: base units in the name, `_total` for counters. Labels take their values from enums or from
 //! the strategy file, never from records or error texts, so their number is bounded.
@@ -221,7 +222,7 @@ pub const ASSIGNMENTS_REFUSED: Metric = counter(
 pub const LEASE: Metric =
     gauge("pinion_lease_seconds", &[], "What is left of the lease; then the pod stops itself. 0 without a lease.");
 
-/// Every metric, in the order in which an event meets them.
+/// Every metric of a runtime, in the order in which an event meets them.
 pub const ALL: [Metric; 36] = [
     BUILD_INFO,
     ASSIGNMENT_EPOCH,
@@ -261,6 +262,56 @@ pub const ALL: [Metric; 36] = [
     LOG_DROPPED,
 ];
 
+pub const OPERATOR_LEADER: Metric =
+    gauge("pinion_operator_leader", &[], "1 while this process holds the operator's lease, 0 while it waits for it.");
+
+pub const OPERATOR_EPOCH: Metric =
+    gauge("pinion_operator_epoch", &[], "Term in which this process leads; 0 while it does not.");
+
+pub const OPERATOR_RESOURCES: Metric =
+    gauge("pinion_operator_resources", &["kind"], "Tenants, RuntimePools and Strategies that there are.");
+
+pub const OPERATOR_ROUNDS: Metric =
+    counter("pinion_operator_rounds_total", &["outcome"], "Rounds of a tenant: done, or failed and to be tried again.");
+
+pub const OPERATOR_ROUND_SECONDS: Metric = Metric {
+    name: "pinion_operator_round_seconds",
+    help: "Time of a tenant's round, calls to its pods included.",
+    kind: MetricKind::Histogram,
+    labels: &[],
+};
+
+pub const OPERATOR_WRITES: Metric =
+    counter("pinion_operator_writes_total", &["kind"], "Writes to Kubernetes; none while nothing changes.");
+
+pub const OPERATOR_POD_CALLS: Metric = counter(
+    "pinion_operator_pod_calls_total",
+    &["call", "outcome"],
+    "Calls to pods' admin ports: report, assign, module or metrics; ok, unreached or failed.",
+);
+
+pub const OPERATOR_SHARD_MOVES: Metric =
+    counter("pinion_operator_shard_moves_total", &["tenant"], "Shards that were taken from one pod for another.");
+
+pub const OPERATOR_ROLLBACKS: Metric = counter(
+    "pinion_operator_rollbacks_total",
+    &["tenant"],
+    "Modules that faulted on probation and were replaced by the one before.",
+);
+
+/// Every metric of the operator.
+pub const OPERATOR: [Metric; 9] = [
+    OPERATOR_LEADER,
+    OPERATOR_EPOCH,
+    OPERATOR_RESOURCES,
+    OPERATOR_ROUNDS,
+    OPERATOR_ROUND_SECONDS,
+    OPERATOR_WRITES,
+    OPERATOR_POD_CALLS,
+    OPERATOR_SHARD_MOVES,
+    OPERATOR_ROLLBACKS,
+];
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -269,9 +320,9 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_follow_prometheus() {
-        let names: BTreeSet<_> = ALL.iter().map(|metric| metric.name).collect();
-        assert_eq!(names.len(), ALL.len());
-        for Metric { name, help, kind, labels } in ALL {
+        let names: BTreeSet<_> = ALL.iter().chain(&OPERATOR).map(|metric| metric.name).collect();
+        assert_eq!(names.len(), ALL.len() + OPERATOR.len());
+        for Metric { name, help, kind, labels } in ALL.into_iter().chain(OPERATOR) {
             assert!(name.starts_with("pinion_") && !name.contains("__"), "{name}");
             assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
             assert_eq!(name.ends_with("_total"), kind == MetricKind::Counter, "{name}");

@@ -68,7 +68,7 @@ pub struct Missed {
 }
 
 /// What is to be done.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Decision {
     /// Workers that the strategy is to have now.
     pub workers: u32,

@@ -79,6 +79,12 @@ pub enum Why {
 /// Characters of a problem's text that are kept.
 const PROBLEM_CHARS_MAX: usize = 160;
 
+impl Default for Why {
+    fn default() -> Self {
+        Self::Fixed { replicas: 0 }
+    }
+}
+
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

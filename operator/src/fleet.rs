@@ -1,0 +1,217 @@
+//! What is remembered of a pool's pods from one round to the next. All of it is lost with the term; then whatever may have been
+//! given to a pod counts as still given until the pod says otherwise or its lease is over.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use pinion_spec::assignment::{Assignment, PodReport, Version};
+use serde_json::Value as Json;
+
+use crate::fence::{Holder, LEASE_MARGIN_SECONDS};
+use crate::place::{self, PodState, Shards};
+use crate::rollout::Rollout;
+use crate::scale;
+
+/// A pod that has not answered for so long gets nothing, and what it has goes to others once its lease is over. Longer than its
+/// process takes to begin again.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// One pool.
+#[derive(Debug)]
+pub struct Fleet {
+    /// When this term began to look after the pool.
+    pub began: Timestamp,
+    /// Its pods by name, those included that are gone and whose lease may last.
+    pub pods: BTreeMap<String, Member>,
+    /// The documents that were last made, by pod.
+    pub documents: BTreeMap<String, Assignment>,
+    /// Where each shard was last to go.
+    pub targets: Shards,
+    /// What each strategy's last decision on its workers asked to be remembered.
+    pub scaling: BTreeMap<String, scale::Memory>,
+    /// Each strategy's releases.
+    pub rollouts: BTreeMap<String, Rollout>,
+    /// Shards of each strategy, as far as pods have said.
+    pub shards: BTreeMap<String, u16>,
+}
+
+/// One pod.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Its UID; empty while only its document is known.
+    pub uid: String,
+    /// Where it is, while it is.
+    pub ip: Option<IpAddr>,
+    /// Kubernetes is ending it.
+    pub terminating: bool,
+    /// Its containers have ended for good.
+    pub ended: bool,
+    /// Kubernetes has it no more; its process may still run where nobody reaches it.
+    pub is_gone: bool,
+    /// It may have been given something to run.
+    pub may_run: bool,
+    /// Its last answer.
+    pub report: Option<PodReport>,
+    /// When that was, monotonic nanoseconds.
+    pub answered_ns: u64,
+    /// When the last call to it ended, monotonic nanoseconds.
+    pub asked_ns: u64,
+    /// When its lease was last renewed for certain, monotonic nanoseconds.
+    pub renewed_ns: u64,
+    /// When the last attempt to renew it ended.
+    pub attempted_at: Timestamp,
+    /// The longest lease that it may have.
+    pub lease_seconds: u32,
+    /// The last call failed: it is asked for a report before anything is put to it, because each attempt to renew a lease puts
+    /// off the moment from which it is known to be over.
+    pub suspect: bool,
+}
+
+impl Fleet {
+    /// The pool as a new term finds it: with the documents of the terms before.
+    #[must_use]
+    pub fn new(
+        documents: BTreeMap<String, Assignment>,
+        rollouts: BTreeMap<String, Rollout>,
+        now: Timestamp,
+        now_ns: u64,
+    ) -> Self {
+        let member = |document: &Assignment| Member {
+            may_run: true,
+            lease_seconds: document.lease_seconds,
+            // It has the usual time to answer.
+            answered_ns: now_ns,
+            ..Member::new(String::new(), now)
+        };
+        let pods = documents.iter().map(|(name, document)| (name.clone(), member(document))).collect();
+        Self {
+            began: now,
+            pods,
+            documents,
+            targets: Shards::new(),
+            scaling: BTreeMap::new(),
+            rollouts,
+            shards: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in what Kubernetes says of the pods.
+    pub fn observe<'a>(&mut self, pods: impl IntoIterator<Item = &'a Json>, now: Timestamp) {
+        let mut gone: BTreeMap<&String, &mut Member> = self.pods.iter_mut().collect();
+        let mut come = Vec::new();
+        for pod in pods {
+            let text = |path: &str| pod.pointer(path).and_then(Json::as_str).unwrap_or_default();
+            let (name, uid) = (text("/metadata/name").to_owned(), text("/metadata/uid"));
+            let ip = text("/status/podIP").parse().ok();
+            let terminating = pod.pointer("/metadata/deletionTimestamp").is_some();
+            let ended = matches!(text("/status/phase"), "Succeeded" | "Failed");
+            match gone.remove(&name) {
+                // The document's pod, seen for the first time in this term: it may be the very one that runs.
+                Some(member) if member.uid == uid || member.uid.is_empty() => {
+                    uid.clone_into(&mut member.uid);
+                    (member.ip, member.terminating, member.ended) = (ip, terminating, ended);
+                    member.is_gone = false;
+                }
+                // Another of the same name: Kubernetes has ended the one before.
+                _ => come.push((name, Member { ip, terminating, ended, ..Member::new(uid.to_owned(), now) })),
+            }
+        }
+        for member in gone.into_values() {
+            (member.ip, member.terminating, member.is_gone) = (None, true, true);
+        }
+        self.pods.extend(come);
+        self.pods.retain(|_, member| !member.is_gone || !member.is_over(now));
+    }
+
+    /// The pods as placement sees them.
+    #[must_use]
+    pub fn placeable(&self, pool: &str, workers: u16, now_ns: u64) -> Vec<place::Pod> {
+        let state = |member: &Member| {
+            if member.terminating {
+                PodState::Draining
+            } else if member.is_silent(now_ns) {
+                PodState::NotReady
+            } else {
+                PodState::Ready
+            }
+        };
+        let pods = self.pods.iter().filter_map(|(name, member)| Some((ordinal(pool, name)?, member)));
+        pods.map(|(ordinal, member)| place::Pod { ordinal, workers, state: state(member) }).collect()
+    }
+
+    /// What pods say of a strategy's shards; 0 while nobody has said.
+    pub fn shards_of(&mut self, namespace: &str, name: &str, known: u16) -> u16 {
+        let reports = self.pods.values().filter_map(|member| member.report.as_ref());
+        let said = reports
+            .flat_map(|report| &report.strategies)
+            .filter(|said| said.namespace == namespace && said.name == name);
+        let most = said.map(|said| said.shards_total).max().unwrap_or(0);
+        let known = self.shards.get(name).copied().unwrap_or(0).max(known).max(most);
+        self.shards.insert(name.to_owned(), known);
+        known
+    }
+
+    /// Everybody but `to` who may still run what is in no document.
+    pub fn holders<'a>(&'a self, to: &'a str) -> impl Iterator<Item = Holder<'a>> {
+        let others = self.pods.iter().filter(move |(name, member)| member.may_run && name.as_str() != to);
+        others.map(|(name, member)| Holder {
+            released_in: self.documents.get(name).map_or_else(Version::default, |document| document.version),
+            report: member.report.as_ref(),
+            renewal_attempted_at: member.attempted_at,
+            lease_seconds: member.lease_seconds,
+            process_ended: member.ended,
+        })
+    }
+}
+
+impl Member {
+    /// A pod that has been given nothing yet.
+    #[must_use]
+    pub const fn new(uid: String, now: Timestamp) -> Self {
+        Self {
+            uid,
+            ip: None,
+            terminating: false,
+            ended: false,
+            is_gone: false,
+            may_run: false,
+            report: None,
+            answered_ns: 0,
+            asked_ns: 0,
+            renewed_ns: 0,
+            attempted_at: now,
+            lease_seconds: 0,
+            suspect: true,
+        }
+    }
+
+    /// Whether it has not answered for too long, or never.
+    #[must_use]
+    pub fn is_silent(&self, now_ns: u64) -> bool {
+        self.answered_ns == 0 || Duration::from_nanos(now_ns.saturating_sub(self.answered_ns)) > SILENCE_MAX
+    }
+
+    /// Whether it runs nothing, as it says under this document or as its lease tells.
+    #[must_use]
+    pub fn is_idle(&self, document: Option<Version>, now: Timestamp) -> bool {
+        let says = |report: &PodReport| {
+            document.is_none_or(|version| report.version >= version)
+                && report.strategies.iter().all(|strategy| strategy.shards.is_empty())
+        };
+        self.is_over(now) || self.report.as_ref().is_some_and(says)
+    }
+
+    /// Whether it can run nothing any more.
+    fn is_over(&self, now: Timestamp) -> bool {
+        let lease = SignedDuration::from_secs(i64::from(self.lease_seconds) + LEASE_MARGIN_SECONDS);
+        !self.may_run || self.ended || now.duration_since(self.attempted_at) > lease
+    }
+}
+
+/// The number of a pool's pod.
+#[must_use]
+pub fn ordinal(pool: &str, pod: &str) -> Option<u16> {
+    pod.strip_prefix(pool)?.strip_prefix('-')?.parse().ok()
+}

@@ -1,0 +1,125 @@
+//! Modules that lie in ConfigMaps: their digests, and their bytes when a pod asks for them. The bytes are not kept.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, Client};
+use pinion_spec::strategy::{ConfigMapKey, ModuleSource};
+use sha2::{Digest as _, Sha256};
+
+use crate::clock::mono_ns;
+
+/// How long a digest is trusted before the ConfigMap's version is asked for again: nobody but an administrator may change one.
+const FRESH: Duration = Duration::from_secs(60);
+/// Digests that are remembered; more, and all are asked for again.
+const DIGESTS_MAX: usize = 10_000;
+
+/// Why there is no module.
+#[derive(Debug, thiserror::Error)]
+pub enum ModuleError {
+    /// The ConfigMap is not there.
+    #[error("spec.module.configMap: there is no ConfigMap {0}")]
+    NoConfigMap(String),
+    /// It has no such entry.
+    #[error("spec.module.configMap: ConfigMap {name} has no {key} in its binaryData")]
+    NoKey {
+        /// The ConfigMap.
+        name: String,
+        /// The entry.
+        key: String,
+    },
+    /// A source that pods of a cluster cannot be given.
+    #[error("spec.module: put the module into a ConfigMap; other sources are not supported in a cluster yet")]
+    Source,
+    /// Kubernetes does not say.
+    #[error("read the module's ConfigMap")]
+    Kube(#[from] kube::Error),
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    resource_version: Option<String>,
+    checked_ns: u64,
+    digest: String,
+}
+
+/// Digests of modules by where they are.
+pub struct Modules {
+    client: Client,
+    known: Mutex<BTreeMap<(String, String, String), Known>>,
+}
+
+impl Modules {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client, known: Mutex::default() }
+    }
+
+    /// SHA-256 of a module.
+    ///
+    /// # Errors
+    /// [`ModuleError`]
+    pub async fn digest(&self, namespace: &str, source: &ModuleSource) -> Result<String, ModuleError> {
+        let ConfigMapKey { name, key } = source.config_map.as_ref().ok_or(ModuleError::Source)?;
+        let id = (namespace.to_owned(), name.clone(), key.clone());
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        let now_ns = mono_ns();
+        if let Some(known) = &known {
+            if Duration::from_nanos(now_ns.saturating_sub(known.checked_ns)) < FRESH {
+                return Ok(known.digest.clone());
+            }
+            let metadata = self.api(namespace).get_metadata_opt(name).await?;
+            let version = metadata.and_then(|object| object.metadata.resource_version);
+            if version.is_some() && version == known.resource_version {
+                self.remember(id, Known { checked_ns: now_ns, ..known.clone() });
+                return Ok(known.digest.clone());
+            }
+        }
+        let (bytes, resource_version) = self.read(namespace, name, key).await?;
+        let digest = hex(&Sha256::digest(&bytes));
+        self.remember(id, Known { resource_version, checked_ns: now_ns, digest: digest.clone() });
+        Ok(digest)
+    }
+
+    /// A module's bytes; `None` where they are not those of this digest any more.
+    ///
+    /// # Errors
+    /// [`ModuleError`]
+    pub async fn bytes(
+        &self,
+        namespace: &str,
+        source: &ModuleSource,
+        digest: &str,
+    ) -> Result<Option<Vec<u8>>, ModuleError> {
+        let ConfigMapKey { name, key } = source.config_map.as_ref().ok_or(ModuleError::Source)?;
+        let (bytes, _) = self.read(namespace, name, key).await?;
+        Ok((hex(&Sha256::digest(&bytes)) == digest).then_some(bytes))
+    }
+
+    async fn read(&self, namespace: &str, name: &str, key: &str) -> Result<(Vec<u8>, Option<String>), ModuleError> {
+        let map = self.api(namespace).get_opt(name).await?;
+        let map = map.ok_or_else(|| ModuleError::NoConfigMap(name.to_owned()))?;
+        let bytes = map.binary_data.and_then(|mut data| data.remove(key));
+        let bytes = bytes.ok_or_else(|| ModuleError::NoKey { name: name.to_owned(), key: key.to_owned() })?;
+        Ok((bytes.0, map.metadata.resource_version))
+    }
+
+    fn remember(&self, id: (String, String, String), known: Known) {
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= DIGESTS_MAX {
+            all.clear();
+        }
+        all.insert(id, known);
+    }
+
+    fn api(&self, namespace: &str) -> Api<ConfigMap> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,386 @@
+//! What is said of resources: statuses, conditions and events, as functions of what a round has found.
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use kube::runtime::events::EventType;
+use pinion_spec::status::{
+    Condition, ConditionStatus, ConditionType, ModuleStatus, PodShards, Reason, RuntimePoolStatus, ScalingStatus,
+    StrategyStatus, TenantStatus,
+};
+use pinion_spec::strategy::TradingState;
+
+use crate::admit::Refusal;
+use crate::crd::{RuntimePool, Strategy, Tenant};
+use crate::fence::Held;
+use crate::modules::ModuleError;
+use crate::names::{LABEL_POOL, LABEL_RUNTIME};
+use crate::place::Shortage;
+use crate::rollout::Rollout;
+use crate::round::Absent;
+use crate::scale::Decision;
+
+/// Characters of a condition's message.
+const MESSAGE_CHARS_MAX: usize = 1_000;
+
+/// What a round has found of a strategy.
+pub enum StrategyView<'a> {
+    /// It is in no document.
+    Absent(&'a Absent),
+    /// It is assigned, as far as it can be.
+    Assigned(&'a Assigned),
+}
+
+/// A strategy that is assigned.
+#[derive(Debug, Default)]
+pub struct Assigned {
+    /// Its pool.
+    pub pool: String,
+    /// Its shards; 0 while nobody knows.
+    pub shards: u16,
+    /// How many workers it has.
+    pub decision: Decision,
+    /// Its releases.
+    pub rollout: Rollout,
+    /// It was rolled back in this round.
+    pub rolled_back: bool,
+    /// Its tenant is suspended.
+    pub suspended: bool,
+    /// What placement could not give it.
+    pub shortage: Option<Shortage>,
+    /// Why shards of it run nowhere yet.
+    pub waiting: Option<Held>,
+    /// Each of its pods with its shards and their workers.
+    pub pods: Vec<(String, Vec<u16>, Vec<u16>)>,
+    /// A pod does not run all that it is to run.
+    pub unsettled: bool,
+    /// A pod has put it into quarantine.
+    pub quarantined: bool,
+    /// Faults of the running release.
+    pub faults: u64,
+    /// What a pod complains of.
+    pub problem: Option<String>,
+}
+
+impl Assigned {
+    /// Whether all of it runs as it is to.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let placed: usize = self.pods.iter().map(|(_, shards, _)| shards.len()).sum();
+        !self.unsettled && self.waiting.is_none() && self.shards > 0 && placed == usize::from(self.shards)
+    }
+}
+
+/// What a round has found of a pool.
+#[derive(Debug, Default)]
+pub struct PoolView {
+    /// Pods that it is to have.
+    pub pods: u32,
+    /// Pods that answer.
+    pub ready_pods: u32,
+    /// Their workers.
+    pub workers: u32,
+    /// Workers that serve a strategy.
+    pub workers_used: u32,
+    /// Whether every worker has a core of its own, if any pod says.
+    pub pinned: Option<bool>,
+}
+
+/// Something that happened, for `kubectl describe`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Happening {
+    /// Whether somebody should look.
+    pub kind: EventType,
+    /// What, for programs.
+    pub reason: &'static str,
+    /// What, for people.
+    pub note: String,
+}
+
+/// What a condition says, without when.
+type Say = (ConditionType, ConditionStatus, Reason, String);
+
+fn say(kind: ConditionType, holds: bool, reason: Reason, message: impl Into<String>) -> Say {
+    (kind, if holds { ConditionStatus::True } else { ConditionStatus::False }, reason, message.into())
+}
+
+/// Conditions with their times: one that holds as before keeps the time from which it does.
+fn conditions(before: &[Condition], says: Vec<Say>, generation: i64, now: Timestamp) -> Vec<Condition> {
+    let condition = |(kind, status, reason, message): Say| {
+        let same = before.iter().find(|before| before.kind == kind && before.status == status);
+        let since = same.map_or_else(|| text(now), |same| same.last_transition_time.clone());
+        let message = message.chars().take(MESSAGE_CHARS_MAX).collect();
+        Condition { kind, status, reason, message, last_transition_time: since, observed_generation: generation }
+    };
+    says.into_iter().map(condition).collect()
+}
+
+/// RFC 3339 in whole seconds.
+fn text(at: Timestamp) -> String {
+    Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
+}
+
+/// A strategy's status, and what is new in it.
+#[must_use]
+pub fn strategy(resource: &Strategy, view: &StrategyView<'_>, now: Timestamp) -> (StrategyStatus, Vec<Happening>) {
+    let before = resource.status.clone().unwrap_or_default();
+    let generation = resource.metadata.generation.unwrap_or_default();
+    let mut status = StrategyStatus { observed_generation: generation, ..StrategyStatus::default() };
+    let mut says = Vec::new();
+    match view {
+        StrategyView::Absent(why) => {
+            let (reason, message) = absent(why);
+            says.push(say(ConditionType::Ready, false, reason, message));
+            says.push(say(ConditionType::Progressing, false, reason, "nothing is being done"));
+            status.shards = before.shards;
+            status.module = before.module.clone();
+        }
+        StrategyView::Assigned(assigned) => {
+            says.extend(running(assigned));
+            describe(&mut status, &before, assigned, now);
+        }
+    }
+    says.push(halted(resource, view));
+    status.conditions = conditions(&before.conditions, says, generation, now);
+    let happenings = happenings(&before, &status, view);
+    (status, happenings)
+}
+
+fn absent(why: &Absent) -> (Reason, String) {
+    match why {
+        Absent::Refused(refusals) => {
+            let reason = match refusals.first() {
+                Some(
+                    Refusal::WriteForbidden { .. } | Refusal::ReadForbidden { .. } | Refusal::GroupForbidden { .. },
+                ) => Reason::TopicForbidden,
+                Some(Refusal::Ceilings(_) | Refusal::NoInstrument) => Reason::RiskCeiling,
+                Some(Refusal::Spec(_)) | None => Reason::InvalidSpec,
+            };
+            let all: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+            (reason, all.join("; "))
+        }
+        Absent::Module(error) => {
+            let reason = match error {
+                ModuleError::NoConfigMap(_) | ModuleError::NoKey { .. } => Reason::MissingReference,
+                ModuleError::Source => Reason::ModuleRefused,
+                ModuleError::Kube(_) => Reason::ApiError,
+            };
+            (reason, error.to_string())
+        }
+        Absent::NoPool => (Reason::NoPool, "spec.pool: there is no RuntimePool of that name in the namespace".into()),
+        Absent::NoTenant => (Reason::NoTenant, "the namespace belongs to no Tenant".into()),
+        Absent::Paused => (Reason::Paused, "spec.paused is true".into()),
+        Absent::Deleting => (Reason::Deleting, "it is drained, and then gone".into()),
+    }
+}
+
+fn running(assigned: &Assigned) -> Vec<Say> {
+    let settled = assigned.is_settled();
+    let (reason, message) = if assigned.quarantined {
+        (Reason::Quarantined, "an instance faulted too often and is not called any more".to_owned())
+    } else if let Some(problem) = &assigned.problem {
+        (Reason::InProgress, problem.clone())
+    } else if let Some(shortage @ (Shortage::NoReadyPod | Shortage::Full)) = assigned.shortage {
+        let reason = if shortage == Shortage::Full { Reason::PoolFull } else { Reason::NoReadyPod };
+        (reason, shortage.to_string())
+    } else if let Some(held) = assigned.waiting {
+        (Reason::WaitingForFence, held.to_string())
+    } else if settled {
+        (Reason::AsSpecified, "all shards run".to_owned())
+    } else {
+        (Reason::InProgress, "the pods are taking it on".to_owned())
+    };
+    let ready = settled && !assigned.quarantined && assigned.problem.is_none();
+    let mut says = vec![
+        say(ConditionType::Ready, ready, reason, message.clone()),
+        say(ConditionType::Progressing, !ready && !assigned.quarantined, reason, message),
+    ];
+    says.push(match (assigned.shortage, assigned.decision.limited) {
+        (Some(shortage), _) => say(ConditionType::ScalingLimited, true, Reason::PoolFull, shortage.to_string()),
+        (None, Some(reason)) => say(ConditionType::ScalingLimited, true, reason, assigned.decision.why.to_string()),
+        (None, None) => say(ConditionType::ScalingLimited, false, Reason::AsSpecified, "nothing holds it back"),
+    });
+    says.push(match &assigned.rollout.refused {
+        Some(refused) => say(
+            ConditionType::RolledBack,
+            true,
+            Reason::ProbationFailed,
+            format!("module {} or its params faulted on probation; the release before it runs again", refused.module),
+        ),
+        None => say(ConditionType::RolledBack, false, Reason::AsSpecified, "the release of the spec is assigned"),
+    });
+    says
+}
+
+fn halted(resource: &Strategy, view: &StrategyView<'_>) -> Say {
+    let suspended = matches!(view, StrategyView::Assigned(assigned) if assigned.suspended);
+    if suspended {
+        say(ConditionType::Halted, true, Reason::TenantSuspended, "the tenant is suspended")
+    } else if resource.spec.0.trading_state == TradingState::Halted {
+        say(ConditionType::Halted, true, Reason::HaltedBySpec, "spec.tradingState is HALTED")
+    } else {
+        say(ConditionType::Halted, false, Reason::AsSpecified, "it may send orders")
+    }
+}
+
+fn describe(status: &mut StrategyStatus, before: &StrategyStatus, assigned: &Assigned, now: Timestamp) {
+    status.shards = u32::from(assigned.shards);
+    status.selector = Some(format!("{}={},{LABEL_POOL}={}", LABEL_RUNTIME.0, LABEL_RUNTIME.1, assigned.pool));
+    let before_scaling = before.scaling.clone().unwrap_or_default();
+    let decision = &assigned.decision;
+    let workers_of = |workers: &Vec<u16>| {
+        let mut workers = workers.clone();
+        workers.sort_unstable();
+        workers.dedup();
+        u32::try_from(workers.len()).unwrap_or(u32::MAX)
+    };
+    for (pod, shards, workers) in assigned.pods.iter().filter(|(_, shards, _)| !shards.is_empty()) {
+        let workers = workers_of(workers);
+        status.workers = status.workers.saturating_add(workers);
+        status.assignment.push(PodShards { pod: pod.clone(), workers, shards: ranges(shards) });
+    }
+    status.scaling = Some(ScalingStatus {
+        recommended_workers: decision.recommended,
+        reason: decision.why.to_string(),
+        changed_at: if status.workers == before.workers { before_scaling.changed_at } else { Some(text(now)) },
+        missed_with: decision.memory.missed.map(|missed| missed.workers),
+        missed_at_millicores: None,
+    });
+    status.module = assigned.rollout.running.as_ref().map(|running| ModuleStatus {
+        running: running.module.clone(),
+        previous: assigned.rollout.previous.as_ref().map(|previous| previous.module.clone()),
+        since: Timestamp::from_second(assigned.rollout.since).ok().map(text),
+    });
+}
+
+/// `0-3,7`.
+fn ranges(shards: &[u16]) -> String {
+    let mut sorted = shards.to_vec();
+    sorted.sort_unstable();
+    let mut parts: Vec<(u16, u16)> = Vec::new();
+    for shard in sorted {
+        match parts.last_mut() {
+            Some((_, last)) if *last + 1 == shard => *last = shard,
+            _ => parts.push((shard, shard)),
+        }
+    }
+    let part = |(first, last): &(u16, u16)| if first == last { first.to_string() } else { format!("{first}-{last}") };
+    parts.iter().map(part).collect::<Vec<_>>().join(",")
+}
+
+fn happenings(before: &StrategyStatus, after: &StrategyStatus, view: &StrategyView<'_>) -> Vec<Happening> {
+    let find =
+        |status: &StrategyStatus, kind| status.conditions.iter().find(|condition| condition.kind == kind).cloned();
+    let turned = |kind| {
+        let (then, now) = (find(before, kind), find(after, kind)?);
+        let same = then.is_some_and(|then| then.status == now.status && then.reason == now.reason);
+        (!same).then_some(now)
+    };
+    let mut happenings = Vec::new();
+    let mut tell = |kind, reason, note: String| happenings.push(Happening { kind, reason, note });
+    if let StrategyView::Absent(Absent::Refused(_) | Absent::Module(_) | Absent::NoPool | Absent::NoTenant) = view
+        && let Some(ready) = turned(ConditionType::Ready)
+    {
+        tell(EventType::Warning, "Refused", ready.message);
+    }
+    if let StrategyView::Assigned(assigned) = view {
+        if assigned.rolled_back
+            && let Some(back) = find(after, ConditionType::RolledBack)
+        {
+            tell(EventType::Warning, "RolledBack", back.message);
+        }
+        if let Some(ready) = turned(ConditionType::Ready).filter(|ready| ready.reason == Reason::Quarantined) {
+            tell(EventType::Warning, "Quarantined", format!("{}; {} faults", ready.message, assigned.faults));
+        }
+        if before.workers != after.workers && after.workers > 0 {
+            let note = format!("{} workers, from {}: {}", after.workers, before.workers, assigned.decision.why);
+            tell(EventType::Normal, "Scaled", note);
+        }
+    }
+    if let Some(halted) = turned(ConditionType::Halted) {
+        let was = find(before, ConditionType::Halted).is_some();
+        match halted.status {
+            ConditionStatus::True => tell(EventType::Warning, "Halted", halted.message),
+            _ if was => tell(EventType::Normal, "Resumed", halted.message),
+            _ => {}
+        }
+    }
+    happenings
+}
+
+/// A pool's status.
+#[must_use]
+pub fn pool(resource: &RuntimePool, view: &PoolView, now: Timestamp) -> RuntimePoolStatus {
+    let before = resource.status.clone().unwrap_or_default();
+    let generation = resource.metadata.generation.unwrap_or_default();
+    let required = resource.spec.0.require_pinned;
+    let pinned = match view.pinned {
+        Some(true) => say(ConditionType::Pinned, true, Reason::AsSpecified, "every worker has a core of its own"),
+        Some(false) => {
+            say(ConditionType::Pinned, false, Reason::SharedCores, "workers share cores; see the guide on hosts")
+        }
+        None => (ConditionType::Pinned, ConditionStatus::Unknown, Reason::NotMeasured, "no pod has said".into()),
+    };
+    let all_ready = view.ready_pods >= view.pods;
+    let ready = if !all_ready {
+        let message = format!("{} of {} pods answer", view.ready_pods, view.pods);
+        say(ConditionType::Ready, false, Reason::NoReadyPod, message)
+    } else if required && view.pinned != Some(true) {
+        say(
+            ConditionType::Ready,
+            false,
+            Reason::SharedCores,
+            "requirePinned, and not every worker has a core of its own",
+        )
+    } else {
+        say(ConditionType::Ready, true, Reason::AsSpecified, "every pod answers")
+    };
+    RuntimePoolStatus {
+        observed_generation: generation,
+        conditions: conditions(&before.conditions, vec![ready, pinned], generation, now),
+        pods: view.pods,
+        ready_pods: view.ready_pods,
+        workers: view.workers,
+        workers_used: view.workers_used,
+    }
+}
+
+/// A tenant's status; `taken` says why its namespace is not its own.
+#[must_use]
+pub fn tenant(resource: &Tenant, strategies: usize, cores: u32, taken: Option<String>, now: Timestamp) -> TenantStatus {
+    let before = resource.status.clone().unwrap_or_default();
+    let generation = resource.metadata.generation.unwrap_or_default();
+    let ready = match taken {
+        Some(why) => say(ConditionType::Ready, false, Reason::NamespaceTaken, why),
+        None => {
+            say(ConditionType::Ready, true, Reason::AsSpecified, format!("namespace {} is ready", resource.name_any()))
+        }
+    };
+    TenantStatus {
+        observed_generation: generation,
+        conditions: conditions(&before.conditions, vec![ready], generation, now),
+        strategies: u32::try_from(strategies).unwrap_or(u32::MAX),
+        cores,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_keeps_its_time_while_it_holds_whatever_its_reason() {
+        let at = |seconds| Timestamp::from_second(1_800_000_000 + seconds).unwrap();
+        let ready = |holds, reason| vec![say(ConditionType::Ready, holds, reason, "x")];
+        let first = conditions(&[], ready(false, Reason::NoPool), 1, at(0));
+        let second = conditions(&first, ready(false, Reason::InProgress), 2, at(10));
+        assert_eq!(second[0].last_transition_time, first[0].last_transition_time);
+        let third = conditions(&second, ready(true, Reason::AsSpecified), 2, at(20));
+        assert_ne!(third[0].last_transition_time, second[0].last_transition_time);
+    }
+
+    #[test]
+    fn shards_are_shown_as_ranges() {
+        assert_eq!(ranges(&[7, 0, 2, 1, 3, 9, 10]), "0-3,7,9-10");
+        assert_eq!(ranges(&[]), "");
+    }
+}
