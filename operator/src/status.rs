@@ -369,7 +369,7 @@ mod tests {
 
     #[test]
     fn a_condition_keeps_its_time_while_it_holds_whatever_its_reason() {
-        let at = |seconds| Timestamp::from_second(1_800_000_000 + seconds).unwrap();
+        let at = |seconds: i64| Timestamp::from_second(1_800_000_000 + seconds).unwrap();
         let ready = |holds, reason| vec![say(ConditionType::Ready, holds, reason, "x")];
         let first = conditions(&[], ready(false, Reason::NoPool), 1, at(0));
         let second = conditions(&first, ready(false, Reason::InProgress), 2, at(10));

@@ -17,5 +17,6 @@ mod layers;
 mod links;
 mod market;
 mod memory;
+mod operator;
 mod pods;
 mod secured;

@@ -26,6 +26,7 @@ for file in "$folder"/pids/*; do
     end "${file##*/}"
 done
 [ ! -e "$folder/node" ] || "$here/node.sh" clear "$folder"
+[ ! -e "$folder/route" ] || ip route del local "$(cat "$folder/route")" dev lo
 if [ -e "$folder/keep" ]; then
     find "$folder" -mindepth 1 -maxdepth 1 ! -name logs -exec rm -rf {} +
 else

@@ -83,8 +83,16 @@ impl Runtime {
     /// If it does not start.
     #[must_use]
     pub fn start(files: &[&Path], brokers: &str, args: &[&str]) -> Self {
+        Self::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())), files, brokers, args)
+    }
+
+    /// The same with its admin port at a given address.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_at(admin: SocketAddr, files: &[&Path], brokers: &str, args: &[&str]) -> Self {
         let scratch = Scratch::new();
-        let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let log = File::create(scratch.path().join("log")).expect("make a log file");
         let mut command = command(files, brokers, args);
         let mut child = command.args(["--admin", &admin.to_string()]).stderr(log).spawn().expect("run pinion-runtime");
@@ -290,7 +298,7 @@ pub fn is_clean(status: ExitStatus) -> bool {
 }
 
 /// Sums the samples of a metric in Prometheus' text format that have these labels.
-fn sum(text: &str, metric: &Metric, labels: &[(&str, &str)]) -> Option<f64> {
+pub(crate) fn sum(text: &str, metric: &Metric, labels: &[(&str, &str)]) -> Option<f64> {
     for (name, _) in labels {
         assert!(metric.labels.contains(name), "{} has no label {name}", metric.name);
     }

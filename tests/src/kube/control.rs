@@ -10,9 +10,6 @@ use crate::kafka::free_port;
 
 const SERVICES: &str = "10.96.0.0/16";
 
-/// The pods of nodes that do not exist; those of the real node have addresses of their own.
-const FAKE_PODS: &str = "10.245.0.0/16";
-
 /// What the components of one cluster have to know of each other.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -23,13 +20,18 @@ pub(super) struct Plan {
     /// Where the apiserver listens.
     pub(super) host: IpAddr,
     pub(super) apiserver_port: u16,
+    /// Addresses of the pods of nodes that do not exist, not those of another cluster on this machine; those of the real node have
+    /// addresses of their own.
+    pub(super) fake_pods: String,
     etcd: String,
 }
 
 impl Plan {
     pub(super) fn new(folder: PathBuf, bin: &'static Path, pki: Pki, host: IpAddr) -> Self {
         let etcd = format!("http://127.0.0.1:{}", free_port());
-        Self { folder, bin, pki, host, apiserver_port: free_port(), etcd }
+        let apiserver_port = free_port();
+        let fake_pods = format!("10.{}.0.0/16", 100 + apiserver_port % 100);
+        Self { folder, bin, pki, host, apiserver_port, fake_pods, etcd }
     }
 
     /// `https://HOST:PORT` of the apiserver.
@@ -151,7 +153,7 @@ impl Plan {
     pub(super) fn kwok(&self) -> Command {
         let mut kwok = self.program("kwok");
         kwok.args(["--manage-all-nodes=false", "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake"]);
-        kwok.args(["--node-ip=127.0.0.1", "--node-lease-duration-seconds=40", &format!("--cidr={FAKE_PODS}")]);
+        kwok.args(["--node-ip=127.0.0.1", "--node-lease-duration-seconds=40", &format!("--cidr={}", self.fake_pods)]);
         kwok.arg(flag("kubeconfig", self.kubeconfig("kwok")));
         kwok.arg(flag("config", self.bin.join("kwok-stages.yaml")));
         kwok.arg(format!("--server-address=127.0.0.1:{}", free_port()));

@@ -69,6 +69,7 @@ impl Cluster {
         self.run("controller-manager", self.plan.controller_manager())?;
         self.run("scheduler", self.plan.scheduler())?;
         self.run("kwok", self.plan.kwok())?;
+        self.reach_fake_pods()?;
         if setup.fake_nodes > 0 {
             must(&self.try_apply(&fake_nodes(setup.fake_nodes)), "make the nodes")?;
         }
@@ -81,6 +82,19 @@ impl Cluster {
         self.wait_until("the default service account is there", |plan| {
             answers(plan, &["get", "serviceaccount", "default"]).is_some()
         })
+    }
+
+    /// Makes the addresses of kwok's pods this machine's own, so that a test's processes can stand in for them. Only root can;
+    /// `down.sh` undoes it.
+    fn reach_fake_pods(&self) -> Result<(), String> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        let why = |error| format!("reach the pods' addresses: {error}");
+        std::fs::write(self.home.path().join("route"), &self.plan.fake_pods).map_err(why)?;
+        let route = ["route", "replace", "local", &self.plan.fake_pods, "dev", "lo"];
+        let output = Command::new("ip").args(route).output().map_err(why)?;
+        must(&output, "reach the pods' addresses")
     }
 
     fn define(&self, setup: &Setup) -> Result<(), String> {

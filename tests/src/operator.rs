@@ -1,0 +1,114 @@
+//! `pinion-operator` as a process on a test's cluster.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use pinion_spec::metrics::Metric;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::http::{Answer, request};
+use crate::kafka::free_port;
+use crate::kube::Cluster;
+use crate::programs::program;
+use crate::runtime::sum;
+use crate::scratch::Scratch;
+use crate::wait::until;
+use crate::watchdog;
+
+/// Where the operator says that it runs.
+pub const NAMESPACE: &str = "pinion-system";
+
+/// Characters of the log that a failed test shows.
+const LOG_SHOWN: usize = 8_000;
+
+/// From SIGTERM to the end of the process.
+const END: Duration = Duration::from_secs(10);
+
+/// A running operator; killed with this value.
+#[derive(Debug)]
+pub struct Operator {
+    child: Child,
+    watchdog: Child,
+    listen: SocketAddr,
+    scratch: Scratch,
+}
+
+impl Operator {
+    /// Starts one of this name on a cluster whose custom resources are defined.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start(cluster: &Cluster, identity: &str) -> Self {
+        let namespace = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}");
+        cluster.apply(&namespace);
+        let scratch = Scratch::new();
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let log = File::create(scratch.path().join("log")).expect("make a log file");
+        let mut command = Command::new(program("pinion-operator", "pinion-operator"));
+        command.args(["--namespace", NAMESPACE, "--identity", identity, "--listen", &listen.to_string()]);
+        command.arg("--kubeconfig").arg(cluster.kubeconfig()).env("NO_PROXY", "*");
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("run pinion-operator");
+        let watchdog = watchdog::watch(&child, scratch.path()).unwrap_or_else(|error| {
+            let _ = child.kill();
+            panic!("run sh: {error}")
+        });
+        Self { child, watchdog, listen, scratch }
+    }
+
+    /// `GET` of a path; `None` while nobody listens.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<Answer> {
+        request(self.listen, "GET", path, &[], &[]).ok()
+    }
+
+    /// A metric summed over all samples that have these labels; 0 where none has.
+    #[must_use]
+    pub fn metric(&self, metric: &Metric, labels: &[(&str, &str)]) -> f64 {
+        self.get("/metrics").and_then(|answer| sum(&answer.body, metric, labels)).unwrap_or(0.0)
+    }
+
+    /// Its log so far: a JSON object a line.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.scratch.path().join("log")).unwrap_or_default()
+    }
+
+    /// SIGKILL.
+    pub fn kill9(mut self) {
+        self.kill();
+    }
+
+    /// SIGTERM, and how it ended.
+    ///
+    /// # Panics
+    /// If it has not ended within ten seconds.
+    #[must_use]
+    pub fn sigterm_and_wait(mut self) -> ExitStatus {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, Signal::TERM).expect("send SIGTERM");
+        until("the operator to end", END, || self.child.try_wait().expect("ask for the process"))
+    }
+
+    fn kill(&mut self) {
+        // The watchdog goes first: once the process is waited for, its id may be another's.
+        let _ = self.watchdog.kill();
+        let _ = self.watchdog.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let log = self.log();
+            let from = log.floor_char_boundary(log.len().saturating_sub(LOG_SHOWN));
+            eprintln!("the operator's log:\n{}", &log[from..]);
+        }
+    }
+}
