@@ -10,6 +10,7 @@ use pinion_spec::assignment::{Assignment, PodReport, Version};
 use serde_json::Value as Json;
 
 use crate::fence::{Holder, LEASE_MARGIN_SECONDS};
+use crate::figures::Figures;
 use crate::place::{self, PodState, Shards};
 use crate::rollout::Rollout;
 use crate::scale;
@@ -64,6 +65,8 @@ pub struct Member {
     pub attempted_at: Timestamp,
     /// The longest lease that it may have.
     pub lease_seconds: u32,
+    /// Its metrics as they were read the time before, and last.
+    pub scrapes: (Option<Figures>, Option<Figures>),
     /// The last call failed: it is asked for a report before anything is put to it, because each attempt to renew a lease puts
     /// off the moment from which it is known to be over.
     pub suspect: bool,
@@ -183,6 +186,7 @@ impl Member {
             renewed_ns: 0,
             attempted_at: now,
             lease_seconds: 0,
+            scrapes: (None, None),
             suspect: true,
         }
     }

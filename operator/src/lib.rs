@@ -18,6 +18,7 @@ pub mod round;
 pub mod admit;
 pub mod desired;
 pub mod fence;
+pub mod figures;
 pub mod fleet;
 pub mod place;
 pub mod plan;

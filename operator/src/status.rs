@@ -12,6 +12,7 @@ use pinion_spec::strategy::TradingState;
 use crate::admit::Refusal;
 use crate::crd::{RuntimePool, Strategy, Tenant};
 use crate::fence::Held;
+use crate::figures::Shown;
 use crate::modules::ModuleError;
 use crate::names::{LABEL_POOL, LABEL_RUNTIME};
 use crate::place::Shortage;
@@ -57,6 +58,12 @@ pub struct Assigned {
     pub quarantined: bool,
     /// Faults of the running release.
     pub faults: u64,
+    /// Its figures, once its pods have been read.
+    pub shown: Option<Shown>,
+    /// The objective for p99, microseconds.
+    pub objective_micros: Option<u32>,
+    /// What p99 was in the last interval, microseconds.
+    pub p99_micros: Option<f64>,
     /// What a pod complains of.
     pub problem: Option<String>,
 }
@@ -208,7 +215,30 @@ fn running(assigned: &Assigned) -> Vec<Say> {
         ),
         None => say(ConditionType::RolledBack, false, Reason::AsSpecified, "the release of the spec is assigned"),
     });
+    says.push(objective(assigned));
     says
+}
+
+fn objective(assigned: &Assigned) -> Say {
+    match (assigned.objective_micros, assigned.p99_micros) {
+        (Some(objective), Some(p99)) if p99 > f64::from(objective) => {
+            let message = format!("p99 of decision latency is over its objective of {objective} us");
+            say(ConditionType::SloMet, false, Reason::ObjectiveMissed, message)
+        }
+        (Some(objective), Some(_)) => {
+            let message = format!("p99 of decision latency is within {objective} us");
+            say(ConditionType::SloMet, true, Reason::AsSpecified, message)
+        }
+        (Some(_), None) => (
+            ConditionType::SloMet,
+            ConditionStatus::Unknown,
+            Reason::NotMeasured,
+            "there was no decision to measure".into(),
+        ),
+        (None, _) => {
+            (ConditionType::SloMet, ConditionStatus::Unknown, Reason::NotMeasured, "there is no objective".into())
+        }
+    }
 }
 
 fn halted(resource: &Strategy, view: &StrategyView<'_>) -> Say {
@@ -245,6 +275,11 @@ fn describe(status: &mut StrategyStatus, before: &StrategyStatus, assigned: &Ass
         missed_with: decision.memory.missed.map(|missed| missed.workers),
         missed_at_millicores: None,
     });
+    if let Some(shown) = &assigned.shown {
+        status.latency.clone_from(&shown.latency);
+        status.lag_seconds = Some(shown.lag_seconds);
+        status.orders_per_second = Some(shown.orders_per_second.clone());
+    }
     status.module = assigned.rollout.running.as_ref().map(|running| ModuleStatus {
         running: running.module.clone(),
         previous: assigned.rollout.previous.as_ref().map(|previous| previous.module.clone()),

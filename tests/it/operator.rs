@@ -214,6 +214,16 @@ impl<'a> Desk<'a> {
     }
 }
 
+/// Server-side applies that the apiserver has had: only the operator sends any.
+fn server_side_applies(cluster: &Cluster) -> f64 {
+    let text = cluster.ask(&["get", "--raw", "/metrics"]);
+    let applies =
+        text.lines().filter(|line| line.starts_with("apiserver_request_total{") && line.contains("verb=\"APPLY\""));
+    let counts: Vec<f64> = applies.filter_map(|line| line.rsplit_once(' ')?.1.parse().ok()).collect();
+    assert!(!counts.is_empty(), "the apiserver counts no server-side apply");
+    counts.iter().sum()
+}
+
 fn reachable_pods() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
@@ -247,16 +257,21 @@ fn a_strategy_comes_from_nothing_to_the_orders_of_a_laptop_and_halts_and_goes_wi
     watch.lap("8,000 records");
 
     let steady = |operator: &Operator| operator.metric(&metrics::OPERATOR_WRITES, &[]);
-    let calm = until("a second without a write", STEP, || {
+    let rounds = |more: f64| {
+        let done = || operator.metric(&metrics::OPERATOR_ROUNDS, &[("outcome", "done")]);
+        let from = done();
+        until("more rounds", STEP, || (done() >= from + more).then_some(()));
+    };
+    // The status shows orders a second, which take two readings of the pods to become 0.
+    let calm = until("rounds without a write", STEP, || {
         let before = steady(&operator);
-        std::thread::park_timeout(Duration::from_secs(1));
+        rounds(6.0);
         (steady(&operator) == before).then_some(before)
     });
-    let rounds = operator.metric(&metrics::OPERATOR_ROUNDS, &[("outcome", "done")]);
-    until("ten rounds", STEP, || {
-        (operator.metric(&metrics::OPERATOR_ROUNDS, &[("outcome", "done")]) >= rounds + 10.0).then_some(())
-    });
+    let asked = server_side_applies(&cluster);
+    rounds(10.0);
     assert_eq!(steady(&operator), calm, "a round in which nothing has changed writes nothing");
+    assert_eq!(server_side_applies(&cluster), asked, "the apiserver says so too");
     watch.lap("ten rounds without a write");
 
     desk.patch("strategy/record-only", &json!({"spec": {"tradingState": "HALTED"}}));
@@ -333,6 +348,74 @@ fn the_orders_of_a_cluster_are_those_of_a_laptop() {
     desk.committed();
     let (ids, repeats) = desk.ids();
     assert_eq!(repeats, 0, "each move was announced, so nothing is read twice");
+    assert_eq!(ids.into_keys().collect::<Vec<_>>(), desk.laptop());
+}
+
+#[test]
+fn a_release_that_faults_on_probation_is_rolled_back_by_itself() {
+    if !reachable_pods() {
+        return;
+    }
+    let (Some(cluster), Some(broker)) = (Cluster::start(setup(Tier::Full)), Broker::shared()) else { return };
+    let Some(mut desk) = Desk::new(&cluster, broker) else { return };
+    let operator = Operator::start(&cluster, "op-a");
+    desk.onboard(1);
+    let _pod = desk.stand_in(0);
+    desk.deploy();
+    desk.is_ready();
+    desk.produce(400);
+    desk.committed();
+    let before = desk.ids().0.len();
+    assert!(before > 0);
+
+    let trap = project_root().join("strategies-examples/misbehaving/trap.wasm");
+    let module = format!("--from-file=module.wasm={}", trap.display());
+    let _ = cluster.ask(&["create", "configmap", "record-only-2", "--namespace", &desk.name, &module]);
+    let source = json!({"spec": {"module": {"configMap": {"name": "record-only-2", "key": "module.wasm"}}}});
+    desk.patch("strategy/record-only", &source);
+    let name = desk.name.clone();
+    let running = || {
+        cluster.ask(&["get", "strategy/record-only", "--namespace", &name, "-o", "jsonpath={.status.module.running}"])
+    };
+    let first = running();
+    until("the new release to be assigned", STEP, || (running() != first).then_some(()));
+    desk.is_ready();
+    desk.produce(40);
+    let mut watch = Watch::start();
+    let message = becomes(&cluster, &desk.name, "strategy/record-only", "RolledBack", "True", "ProbationFailed");
+    watch.lap("rolled back, from the first record");
+    assert!(message.contains("faulted on probation"), "{message}");
+    until("the release before to run", STEP, || (running() == first).then_some(()));
+    desk.is_ready();
+    assert_eq!(operator.metric(&metrics::OPERATOR_ROLLBACKS, &[]), 1.0);
+    let events = cluster.ask(&["get", "events", "--namespace", &desk.name]);
+    assert!(events.contains("RolledBack"), "{events}");
+    desk.produce(4_000);
+    desk.committed();
+    assert!(desk.ids().0.len() > before, "orders come again");
+}
+
+#[test]
+fn a_pod_that_is_killed_loses_its_shards_after_its_lease_and_no_order_is_lost() {
+    if !reachable_pods() {
+        return;
+    }
+    let (Some(cluster), Some(broker)) = (Cluster::start(setup(Tier::Full)), Broker::shared()) else { return };
+    let Some(mut desk) = Desk::new(&cluster, broker) else { return };
+    let _operator = Operator::start(&cluster, "op-a");
+    desk.strategy.spec.replicas = 2;
+    desk.onboard(2);
+    let (kept, lost) = (desk.stand_in(0), desk.stand_in(1));
+    desk.deploy();
+    desk.is_ready();
+    desk.produce(8_000);
+    let mut watch = Watch::start();
+    lost.runtime.kill9();
+    desk.produce(8_000);
+    desk.committed();
+    watch.lap("from the pod's loss to all records done by the other, lease 6 s");
+    assert!(is_clean(kept.runtime.sigterm_and_wait()));
+    let (ids, _) = desk.ids();
     assert_eq!(ids.into_keys().collect::<Vec<_>>(), desk.laptop());
 }
 

@@ -5,6 +5,7 @@
 
 mod deliver;
 mod pool;
+mod scrape;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -8,6 +8,7 @@ use pinion_spec::assignment::{Assignment, PodReport, StrategyReport, Version};
 use pinion_spec::strategy::TradingState;
 
 use super::deliver::deliver;
+use super::scrape::{figures, scrape};
 use super::{Admitted, Context, Memory, RoundError};
 use crate::clock::{mono_ns, now};
 use crate::crd::{RuntimePool, Tenant};
@@ -65,7 +66,7 @@ pub(super) async fn run(
     }
 
     let releases = release(context, &namespace, fleet, admitted);
-    let decisions: Vec<Decision> = admitted.iter().map(|one| decide(fleet, &namespace, one, &name)).collect();
+    let decisions: Vec<Decision> = admitted.iter().map(|one| decide(fleet, &namespace, one)).collect();
     let candidates: Vec<Candidate> = admitted
         .iter()
         .zip(&decisions)
@@ -102,6 +103,7 @@ pub(super) async fn run(
     let set = desired::stateful_set(pool, &tenant.spec.0.kafka, replicas);
     context.writer.apply(Kind::StatefulSet, &set, MANAGER_POOL).await?;
     let learnt = deliver(context, fleet, &namespace, &address).await?;
+    scrape(context, fleet, &address).await;
 
     let strategies: Vec<Assigned> = admitted
         .iter()
@@ -186,7 +188,7 @@ fn reports<'a>(
     })
 }
 
-fn decide(fleet: &mut Fleet, namespace: &str, one: &Admitted, pool: &str) -> Decision {
+fn decide(fleet: &mut Fleet, namespace: &str, one: &Admitted) -> Decision {
     let name = &one.spec.metadata.name;
     let known = one.resource.status.as_ref().map_or(0, |status| u16::try_from(status.shards).unwrap_or(0));
     let shards = fleet.shards_of(namespace, name, known);
@@ -199,7 +201,7 @@ fn decide(fleet: &mut Fleet, namespace: &str, one: &Admitted, pool: &str) -> Dec
     let observed = Observed {
         workers,
         shards: u32::from(shards),
-        reading: Err(format!("pool {pool} has no figures by shard yet")),
+        reading: figures(fleet, namespace, one).0,
         memory: fleet.scaling.get(name).copied().unwrap_or_default(),
     };
     let decision = scale(&one.spec.spec, &observed, now());
@@ -295,6 +297,9 @@ fn view(
         suspended,
         shortage: plan.placement.outcomes.get(&one.spec.group()).and_then(|outcome| outcome.shortage),
         waiting: plan.waiting.get(name).copied(),
+        shown: figures(fleet, namespace, one).1,
+        objective_micros: one.spec.spec.scaling.targets.p99_micros,
+        p99_micros: figures(fleet, namespace, one).0.ok().and_then(|reading| reading.p99_micros),
         ..Assigned::default()
     };
     for (pod, document) in &fleet.documents {
