@@ -87,8 +87,12 @@ impl Writer {
         let key = Key::of(kind, &desired);
         desired["metadata"]["annotations"][ANNOTATION] = json!(digest(&desired));
         let current = self.cache.get(kind, &key.tenant, &key.name);
-        if current.is_some_and(|current| holds(&desired, &current)) {
+        if current.as_ref().is_some_and(|current| holds(&desired, current)) {
             return Ok(());
+        }
+        // A ConfigMap holds what several leaders write in turn: it is written only over the version that was decided by.
+        if let (Kind::ConfigMap, Some(current)) = (kind, &current) {
+            desired["metadata"]["resourceVersion"] = current["metadata"]["resourceVersion"].clone();
         }
         let api = kind.api(&self.client, &key.tenant);
         let params = PatchParams::apply(manager).force();

@@ -372,12 +372,12 @@ fn a_release_that_faults_on_probation_is_rolled_back_by_itself() {
     let module = format!("--from-file=module.wasm={}", trap.display());
     let _ = cluster.ask(&["create", "configmap", "record-only-2", "--namespace", &desk.name, &module]);
     let source = json!({"spec": {"module": {"configMap": {"name": "record-only-2", "key": "module.wasm"}}}});
-    desk.patch("strategy/record-only", &source);
     let name = desk.name.clone();
     let running = || {
         cluster.ask(&["get", "strategy/record-only", "--namespace", &name, "-o", "jsonpath={.status.module.running}"])
     };
     let first = running();
+    desk.patch("strategy/record-only", &source);
     until("the new release to be assigned", STEP, || (running() != first).then_some(()));
     desk.is_ready();
     desk.produce(40);

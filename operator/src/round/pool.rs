@@ -98,7 +98,13 @@ pub(super) async fn run(
     if stricter {
         deliver(context, fleet, &namespace, &address).await?;
     }
-    write(context, pool, fleet).await?;
+    if let Err(error) = write(context, pool, fleet).await {
+        if matches!(&error, RoundError::Write(error) if error.code() == Some(409)) {
+            // It was not what this term took it for: the pool is taken up again from what it is.
+            memory.fleets.remove(&name);
+        }
+        return Err(error);
+    }
     let replicas = replicas(fleet, &name, plan.placement.pods);
     let set = desired::stateful_set(pool, &tenant.spec.0.kafka, replicas);
     context.writer.apply(Kind::StatefulSet, &set, MANAGER_POOL).await?;
