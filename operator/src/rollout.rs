@@ -68,12 +68,10 @@ impl Rollout {
             return Change::Installed;
         }
         let on_probation = now.as_second() - self.since < i64::from(rules.probation_seconds);
-        if rules.rollback && on_probation && faults > 0 && self.refused.is_none() {
-            if let Some(previous) = self.previous.take() {
-                *self =
-                    Self { running: Some(previous), previous: None, since: now.as_second(), refused: Some(running) };
-                return Change::RolledBack;
-            }
+        let faulted = rules.rollback && on_probation && faults > 0 && self.refused.is_none();
+        if faulted && let Some(previous) = self.previous.take() {
+            *self = Self { running: Some(previous), previous: None, since: now.as_second(), refused: Some(running) };
+            return Change::RolledBack;
         }
         Change::None
     }

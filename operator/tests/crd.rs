@@ -1,6 +1,6 @@
 //! The CRDs that are committed are those of the types, and an apiserver can afford to check them.
 
-#![allow(clippy::unwrap_used, reason = "what fails here is a test that fails")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here is a test that fails")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

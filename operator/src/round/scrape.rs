@@ -36,12 +36,15 @@ pub(super) async fn scrape(context: &Context, fleet: &mut Fleet, address: &impl 
     }
 }
 
+/// The two scrapes of a pod, the shards that it runs, and their workers with how many groups each serves.
+type Owned<'a> = (&'a Figures, &'a Figures, Vec<u16>, Vec<(u16, u32)>);
+
 /// What the pods say of a strategy; or which of them has not said it.
 pub(super) fn figures(fleet: &Fleet, namespace: &str, one: &Admitted) -> (Result<Reading, String>, Option<Shown>) {
     let name = &one.spec.metadata.name;
     let group = one.spec.group();
     let now_ns = mono_ns();
-    let mut owned: Vec<(&Figures, &Figures, Vec<u16>, Vec<(u16, u32)>)> = Vec::new();
+    let mut owned: Vec<Owned<'_>> = Vec::new();
     for (pod, document) in &fleet.documents {
         let Some(part) = document.strategies.iter().find(|part| part.strategy.metadata.name == *name) else { continue };
         if part.shards.is_empty() {
