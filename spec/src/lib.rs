@@ -19,6 +19,6 @@ mod yaml;
 
 pub use decimal::{DECIMAL_SCALE, Decimal, DecimalError};
 pub use error::{REPORT_ERRORS_MAX, SpecError, SpecErrors};
-pub use parse::parse;
+pub use parse::{parse, parse_as_written};
 pub use strategy::{Strategy, StrategySpec};
 pub use yaml::{DEPTH_MAX, FILE_BYTES_MAX};

@@ -1,5 +1,7 @@
 //! A strategy file's text to typed strategies, or to everything that is wrong with it.
 
+use serde_json::Value as Json;
+
 use crate::check::Checker;
 use crate::error::{SpecError, SpecErrors};
 use crate::strategy::Strategy;
@@ -14,6 +16,16 @@ use crate::yaml::{self, Node};
 /// Every mistake of the file at once, in the order of its lines: YAML, schema, and how fields must fit each other. Where
 /// the text is no YAML, the documents before the break are still checked.
 pub fn parse(text: &str, file_name: &str) -> Result<Vec<Strategy>, SpecErrors> {
+    let strategies = parse_as_written(text, file_name)?;
+    Ok(strategies.into_iter().map(|(strategy, _)| strategy).collect())
+}
+
+/// The same, and beside each strategy its document as JSON with the fields that the file has and no others: no defaults filled
+/// in, labels and annotations kept. For whoever sends it on: a field that is sent is a field that is asked for.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_as_written(text: &str, file_name: &str) -> Result<Vec<(Strategy, Json)>, SpecErrors> {
     let (mut documents, mut errors) = yaml::documents(text);
     let checker = Checker::new();
     for document in &mut documents {
@@ -33,15 +45,16 @@ pub fn parse(text: &str, file_name: &str) -> Result<Vec<Strategy>, SpecErrors> {
 }
 
 /// The schema is derived from the very type, so this fails only where a type refuses what its own schema allows.
-fn typed(document: &Node) -> Result<Strategy, SpecError> {
+fn typed(document: &Node) -> Result<(Strategy, Json), SpecError> {
     let json = to_json(document).unwrap_or_default();
-    serde_json::from_value(json).map_err(|error| SpecError {
+    let strategy = serde_json::from_value(json.clone()).map_err(|error| SpecError {
         line: document.line,
         column: document.column,
         field: String::new(),
         problem: format!("the schema allows it, the type does not: {error}"),
         fix: "please report this file: it is a fault of Pinion".into(),
-    })
+    })?;
+    Ok((strategy, json))
 }
 
 #[cfg(test)]
@@ -125,6 +138,15 @@ spec:
         assert_eq!(ema.spec.trading_state, TradingState::Reducing);
         assert_eq!(ema.spec.params["slow"], "26");
         assert_eq!(identity.spec.risk, None);
+    }
+
+    #[test]
+    fn a_document_as_written_has_the_files_fields_and_no_defaults() {
+        let documents = parse_as_written(GOOD, "s.yaml").unwrap();
+        let (identity, written) = &documents[1];
+        assert_eq!(identity.spec.replicas, 1);
+        assert_eq!(written["spec"].as_object().unwrap().len(), 3, "module, inputs, outputs: {written}");
+        assert_eq!(documents[0].1["metadata"]["labels"]["team"], "x");
     }
 
     #[test]
