@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::cluster::{deploy, describe, halt, list, logs, resume, rollback, top};
 use crate::error::CliError;
 use crate::{build, demo, inspect, publish, run};
 
@@ -14,11 +15,12 @@ use crate::{build, demo, inspect, publish, run};
 Examples:
   pinion demo --seconds 10
   pinion run strategies-examples/ema-cross/strategy.yaml --brokers localhost:9092
+  pinion deploy strategy.yaml -n desk-7 --wait
 
 Exit codes:
   0   as asked
   64  a wrong command line or file
-  69  the broker cannot be reached, does not let us in, or did not take what it was given
+  69  the broker or the cluster cannot be reached, does not let us in, or did not take what it was given
   70  our fault"
 )]
 pub struct Cli {
@@ -40,6 +42,22 @@ pub enum Command {
     Inspect(inspect::InspectArgs),
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
     Publish(publish::PublishArgs),
+    #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
+    Deploy(deploy::DeployArgs),
+    #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
+    List(list::ListArgs),
+    #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
+    Describe(describe::DescribeArgs),
+    #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
+    Logs(logs::LogsArgs),
+    #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
+    Halt(halt::HaltArgs),
+    #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
+    Resume(resume::ResumeArgs),
+    #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
+    Rollback(rollback::RollbackArgs),
+    #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
+    Top(top::TopArgs),
 }
 
 impl Command {
@@ -58,6 +76,14 @@ impl Command {
             },
             Self::Inspect(args) => inspect::run(args),
             Self::Publish(args) => publish::run(args),
+            Self::Deploy(args) => deploy::run(&args),
+            Self::List(args) => list::run(&args),
+            Self::Describe(args) => describe::run(&args),
+            Self::Logs(args) => logs::run(&args),
+            Self::Halt(args) => halt::run(&args),
+            Self::Resume(args) => resume::run(&args),
+            Self::Rollback(args) => rollback::run(&args),
+            Self::Top(args) => top::run(&args),
         }
     }
 }
@@ -80,7 +106,7 @@ mod tests {
         let names = cli.get_subcommands().map(|command| command.get_name().to_owned());
         // clap's own, which shows the others' help.
         let names: Vec<String> = names.filter(|name| name != "help").collect();
-        assert!(names.len() >= 5, "{names:?}");
+        assert!(names.len() >= 13, "{names:?}");
         for name in names {
             let help = cli.find_subcommand_mut(&name).unwrap().render_long_help().to_string();
             let examples = help.split("Example").nth(1).unwrap_or_else(|| panic!("{name}: no example"));

@@ -13,7 +13,7 @@ pub enum CliError {
     /// The command line or a file is wrong: exit code 64.
     #[error("{0}")]
     Usage(String),
-    /// The broker cannot be reached, lets us not in, or did not take what it was given: exit code 69.
+    /// The broker or the cluster cannot be reached, lets us not in, or did not take what it was given: exit code 69.
     #[error("{0}")]
     Unavailable(String),
     /// Our own fault: exit code 70.

@@ -1,4 +1,4 @@
-//! Who may name which crate: the sandbox alone knows wasmtime, the edges alone know rdkafka, the operator alone knows kube.
+//! Who may name which crate: the sandbox alone knows wasmtime, the edges alone know rdkafka, the operator and the cluster's subcommands alone know kube.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ const LAYERS: [(&[&str], &[&str]); 4] = [
             "tests/",
         ],
     ),
-    (&["kube", "k8s_openapi"], &["operator/", "tests/"]),
+    (&["kube", "k8s_openapi"], &["operator/", "cli/src/cluster/", "tests/"]),
 ];
 
 #[test]
