@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod clock;
+mod cluster_cli;
 mod control;
 mod counts;
 mod delivery;
