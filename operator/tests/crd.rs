@@ -36,15 +36,21 @@ fn each_schema(mut visit: impl FnMut(&str, &Json)) {
     }
 }
 
+/// A committed file that is what the types make of it.
+fn assert_current(path: &str, written: &str, recipe: &str) {
+    let committed = std::fs::read_to_string(project_root().join(path)).unwrap_or_default();
+    assert!(committed == written, "{path} is not current: run `{recipe} > {path}`");
+}
+
 #[test]
 fn the_committed_crds_are_those_of_the_types() {
-    let path = project_root().join("deploy/crds/crds.yaml");
-    let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        committed == crd::yaml().unwrap(),
-        "{} is not current: run `cargo run --bin crdgen > {0}`",
-        path.strip_prefix(project_root()).unwrap().display()
-    );
+    assert_current("deploy/crds/crds.yaml", &crd::yaml().unwrap(), "cargo run --bin crdgen");
+}
+
+#[test]
+fn the_committed_reference_is_that_of_the_types() {
+    let page = crd::reference::page().unwrap();
+    assert_current("docs/reference/resources.md", &page, "cargo run --bin crdgen reference");
 }
 
 #[test]

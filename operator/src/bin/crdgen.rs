@@ -1,12 +1,23 @@
-//! Prints the CRDs, as they stand in `deploy/crds/crds.yaml`.
+//! Prints the CRDs, as they stand in `deploy/crds/crds.yaml`; with `reference`, the page of all their fields,
+//! `docs/reference/resources.md`.
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use pinion_operator::crd;
+
 fn main() -> ExitCode {
-    let written = pinion_operator::crd::yaml()
+    let text = match std::env::args().nth(1).as_deref() {
+        None => crd::yaml(),
+        Some("reference") => crd::reference::page(),
+        Some(other) => {
+            eprintln!("crdgen: {other}: nothing for the CRDs, or reference");
+            return ExitCode::FAILURE;
+        }
+    };
+    let written = text
         .map_err(|error| error.to_string())
-        .and_then(|yaml| std::io::stdout().write_all(yaml.as_bytes()).map_err(|error| error.to_string()));
+        .and_then(|text| std::io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string()));
     match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

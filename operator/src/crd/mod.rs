@@ -4,6 +4,7 @@
 
 #![expect(clippy::duplicated_attributes, reason = "clippy takes kube's columns for one attribute given twice")]
 
+pub mod reference;
 mod rules;
 mod schema;
 
