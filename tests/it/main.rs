@@ -8,6 +8,7 @@ mod cluster_cli;
 mod control;
 mod counts;
 mod delivery;
+mod desk;
 mod executions;
 mod group;
 mod isolation;

@@ -1,218 +1,18 @@
 //! The operator on a real control plane, with a real Kafka; kwok's pods are stood in for by real runtimes.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use pinion_runtime::clock::mono_ns;
 use pinion_spec::metrics;
-use pinion_spec::strategy::{ConfigMapKey, ModuleSource, Strategy};
-use pinion_tests::captures::{Frame, SPOT, frames, project_root};
+use pinion_tests::captures::project_root;
 use pinion_tests::kafka::Broker;
-use pinion_tests::kube::{Cluster, Setup, Tier};
+use pinion_tests::kube::{Cluster, Tier};
 use pinion_tests::operator::Operator;
-use pinion_tests::runtime::{Runtime, is_clean};
-use pinion_tests::scratch::Scratch;
+use pinion_tests::runtime::is_clean;
 use pinion_tests::stand_in::StandIn;
-use pinion_tests::strategies;
 use pinion_tests::wait::until;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::market::{WHOLE, by_id, orders, record_only};
-
-/// Each step takes a second or two on a quiet machine.
-const STEP: Duration = Duration::from_secs(60);
-
-const PARTITIONS: i32 = 4;
-
-/// How long something took.
-struct Watch(u64);
-
-impl Watch {
-    fn start() -> Self {
-        Self(mono_ns())
-    }
-
-    /// Prints the time since the last lap.
-    fn lap(&mut self, what: &str) -> Duration {
-        let took = Duration::from_nanos(mono_ns() - self.0);
-        println!("{what}: {took:?}");
-        self.0 = mono_ns();
-        took
-    }
-}
-
-fn setup(tier: Tier) -> Setup {
-    Setup { definitions: vec![project_root().join("deploy/crds")], ..Setup::from(tier) }
-}
-
-/// A tenant of the name, whose topics all begin with it.
-fn tenant(name: &str, broker: &Broker) -> Value {
-    json!({
-        "apiVersion": "pinion.dev/v1alpha1", "kind": "Tenant", "metadata": {"name": name},
-        "spec": {
-            "access": {"view": ["viewers"], "edit": ["quants"], "risk": ["officers"]},
-            "quota": {"cores": 16, "memoryMiB": 16384, "strategies": 20},
-            "kafka": {"brokers": [broker.address()], "topicPrefixes": [format!("{name}.")]}
-        }
-    })
-}
-
-fn pool(namespace: &str, pods: u16) -> Value {
-    json!({
-        "apiVersion": "pinion.dev/v1alpha1", "kind": "RuntimePool",
-        "metadata": {"name": "default", "namespace": namespace},
-        "spec": {
-            "image": "registry.example/pinion-runtime:0.1.0", "coresPerPod": 2, "memoryMiB": 512,
-            "minPods": pods, "maxPods": 4, "leaseSeconds": 6
-        }
-    })
-}
-
-/// A condition's status and reason, once there is one.
-fn condition(cluster: &Cluster, namespace: &str, what: &str, kind: &str) -> Option<(String, String, String)> {
-    let path = format!(
-        "jsonpath={{range .status.conditions[?(@.type==\"{kind}\")]}}{{.status}}|{{.reason}}|{{.message}}{{end}}"
-    );
-    let output = cluster.kubectl(&["get", "--namespace", namespace, what, "--output", &path]);
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let mut parts = text.splitn(3, '|').map(str::to_owned);
-    Some((parts.next().filter(|status| !status.is_empty())?, parts.next()?, parts.next()?))
-}
-
-fn becomes(cluster: &Cluster, namespace: &str, what: &str, kind: &str, status: &str, reason: &str) -> String {
-    let mut last = None;
-    let found = until(&format!("{what} {kind}={status} {reason}"), STEP, || {
-        let now = condition(cluster, namespace, what, kind);
-        if now != last {
-            println!("  {what} {kind}: {now:?}");
-            last.clone_from(&now);
-        }
-        now.filter(|(is, why, _)| is == status && why == reason)
-    });
-    found.2
-}
-
-/// A tenant whose one strategy decides by the record alone, over four partitions.
-struct Desk<'a> {
-    cluster: &'a Cluster,
-    broker: &'static Broker,
-    name: String,
-    strategy: Strategy,
-    module: PathBuf,
-    frames: Vec<Frame>,
-    produced: usize,
-}
-
-impl<'a> Desk<'a> {
-    fn new(cluster: &'a Cluster, broker: &'static Broker) -> Option<Self> {
-        let path = SPOT.path()?;
-        let name = Broker::unique_topic("desk").replace('.', "-").to_lowercase();
-        let mut strategy = strategies::example("record-only");
-        let market = format!("{name}.md");
-        broker.create_topic(&market, PARTITIONS);
-        for kind in ["orders", "denials", "dead"] {
-            broker.create_topic(&format!("{name}.{kind}"), 1);
-        }
-        strategy.metadata.namespace = Some(name.clone());
-        let spec = &mut strategy.spec;
-        spec.params.insert("every".into(), crate::market::EVERY.into());
-        spec.inputs[0].topic = market;
-        spec.inputs[0].group = None;
-        spec.outputs.orders.topic = format!("{name}.orders");
-        spec.outputs.denials = Some(pinion_spec::strategy::TopicOutput { topic: format!("{name}.denials") });
-        spec.outputs.dead_letter = Some(pinion_spec::strategy::TopicOutput { topic: format!("{name}.dead") });
-        let module = PathBuf::from(spec.module.file.take().expect("a file"));
-        spec.module = ModuleSource {
-            config_map: Some(ConfigMapKey { name: "record-only-1".into(), key: "module.wasm".into() }),
-            ..ModuleSource::default()
-        };
-        let mut frames = frames(&path);
-        frames.retain(|frame| !frame.value.windows(13).any(|part| part == b"\"depthUpdate\""));
-        Some(Self { cluster, broker, name, strategy, module, frames, produced: 0 })
-    }
-
-    fn apply(&self, resource: &Value) {
-        self.cluster.apply(&resource.to_string());
-    }
-
-    fn apply_strategy(&self) {
-        self.apply(&serde_json::to_value(&self.strategy).unwrap());
-    }
-
-    fn onboard(&self, pods: u16) {
-        self.apply(&tenant(&self.name, self.broker));
-        becomes(self.cluster, &self.name, &format!("tenant/{}", self.name), "Ready", "True", "AsSpecified");
-        self.apply(&pool(&self.name, pods));
-    }
-
-    fn deploy(&self) {
-        let module = format!("--from-file=module.wasm={}", self.module.display());
-        let _ = self.cluster.ask(&["create", "configmap", "record-only-1", "--namespace", &self.name, &module]);
-        self.apply_strategy();
-    }
-
-    fn stand_in(&self, ordinal: u16) -> StandIn {
-        StandIn::start(self.cluster, self.broker, &self.name, "default", &format!("default-{ordinal}"), 1)
-    }
-
-    fn is_ready(&self) {
-        becomes(self.cluster, &self.name, "strategy/record-only", "Ready", "True", "AsSpecified");
-    }
-
-    fn produce(&mut self, count: usize) {
-        let piece = &self.frames[self.produced..self.produced + count];
-        let partitions = (0..PARTITIONS).cycle().skip(self.produced % 4);
-        self.broker.produce_frames(&self.strategy.spec.inputs[0].topic, partitions.zip(piece));
-        self.produced += count;
-    }
-
-    /// Waits until all that has been produced is done and committed.
-    fn committed(&self) {
-        self.committed_by(&self.strategy);
-    }
-
-    fn committed_by(&self, strategy: &Strategy) {
-        until("all to be committed", WHOLE, || {
-            let committed: i64 =
-                self.broker.committed(&strategy.group(), &strategy.spec.inputs[0].topic).values().sum();
-            (usize::try_from(committed) == Ok(self.produced)).then_some(())
-        });
-    }
-
-    fn ids(&self) -> (BTreeMap<String, Vec<u8>>, usize) {
-        by_id(&orders(self.broker, &self.strategy))
-    }
-
-    /// The ids that a laptop sends over the same topic from the same file.
-    fn laptop(&self) -> Vec<String> {
-        let mut strategy = self.strategy.clone();
-        strategy.spec.module =
-            ModuleSource { file: self.module.to_str().map(str::to_owned), ..ModuleSource::default() };
-        strategy.spec.inputs[0].group = Some(format!("{}.laptop", self.name));
-        strategy.spec.inputs[0].start = pinion_spec::strategy::Start::Earliest;
-        strategy.spec.outputs = record_only(self.broker, &strategy.spec.inputs[0].topic).spec.outputs;
-        let scratch = Scratch::new();
-        let file = strategies::write(&scratch, &strategy);
-        let laptop = Runtime::start(&[&file], &self.broker.address(), &[]);
-        self.committed_by(&strategy);
-        assert!(is_clean(laptop.sigterm_and_wait()));
-        let (ids, repeats) = by_id(&orders(self.broker, &strategy));
-        assert_eq!(repeats, 0);
-        assert!(ids.len() > 500, "{} orders show nothing", ids.len());
-        ids.into_keys().collect()
-    }
-
-    fn patch(&self, what: &str, patch: &Value) {
-        let patch = patch.to_string();
-        let _ = self.cluster.ask(&["patch", "--namespace", &self.name, what, "--type=merge", "--patch", &patch]);
-    }
-
-    fn state_is(&self, pod: &StandIn, state: &str) -> bool {
-        let labels = [("tenant", self.name.as_str()), ("state", state)];
-        pod.runtime.metric(&metrics::STRATEGY_STATE, &labels) == Some(1.0)
-    }
-}
+use crate::desk::{Desk, STEP, Watch, becomes, reachable_pods, setup};
 
 /// Server-side applies that the apiserver has had: only the operator sends any.
 fn server_side_applies(cluster: &Cluster) -> f64 {
@@ -222,14 +22,6 @@ fn server_side_applies(cluster: &Cluster) -> f64 {
     let counts: Vec<f64> = applies.filter_map(|line| line.rsplit_once(' ')?.1.parse().ok()).collect();
     assert!(!counts.is_empty(), "the apiserver counts no server-side apply");
     counts.iter().sum()
-}
-
-fn reachable_pods() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        pinion_tests::require::skip("standing in for pods needs root, for their addresses");
-    }
-    root
 }
 
 #[test]
