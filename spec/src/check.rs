@@ -12,8 +12,9 @@ use serde_json::Value as Json;
 
 use crate::decimal::DECIMAL_TEXT;
 use crate::error::{SpecError, quoted, with_index, with_key};
+use crate::oci::OCI_REFERENCE;
 use crate::strategy::{
-    API_VERSION_ONLY, DNS_LABEL, KIND_ONLY, OCI_DIGEST, PUBLISHER_NAME, Strategy, TIME_OF_DAY, TOPIC_NAME, ZONE_NAME,
+    API_VERSION_ONLY, DNS_LABEL, KIND_ONLY, PUBLISHER_NAME, Strategy, TIME_OF_DAY, TOPIC_NAME, ZONE_NAME,
 };
 use crate::yaml::{Entry, Node, Scalar, ScalarKind, Value};
 
@@ -26,7 +27,7 @@ const PATTERN_WORDS: [(&str, &str); 9] = [
     (PUBLISHER_NAME, "small letters, digits, \".\" and \"-\", a letter or digit at both ends"),
     (ZONE_NAME, "the name of an IANA time zone, such as America/New_York"),
     (TIME_OF_DAY, "a time of day such as \"09:30\""),
-    (OCI_DIGEST, "name the artefact by digest: registry/name@sha256: and 64 hex digits"),
+    (OCI_REFERENCE, "name it by registry and digest: registry.example/name@sha256: and 64 hex digits in small letters"),
     (DECIMAL_TEXT, "a decimal number such as \"0.25\", at most 18 digits before and 9 after the point"),
 ];
 

@@ -5,6 +5,7 @@ pub mod assignment;
 mod decimal;
 pub mod ids;
 pub mod metrics;
+pub mod oci;
 pub mod pool;
 pub mod scaling;
 pub mod status;

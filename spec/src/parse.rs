@@ -141,6 +141,13 @@ spec:
     }
 
     #[test]
+    fn a_module_of_no_registry_is_told_at_its_line() {
+        let oci = "registry.example/identity@";
+        assert_one_mistake((oci, "identity@"), "spec.module.oci: not allowed: ");
+        assert_one_mistake((oci, "library/identity@"), "spec.module.oci: names no artefact; say the registry");
+    }
+
+    #[test]
     fn a_document_as_written_has_the_files_fields_and_no_defaults() {
         let documents = parse_as_written(GOOD, "s.yaml").unwrap();
         let (identity, written) = &documents[1];

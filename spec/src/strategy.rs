@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Decimal;
+use crate::oci::OCI_REFERENCE;
 use crate::scaling::{Rollout, Scaling};
 
 /// `apiVersion` of every resource of Pinion.
@@ -20,8 +21,6 @@ pub(crate) const DNS_LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 pub(crate) const TOPIC_NAME: &str = "^[a-zA-Z0-9._-]+$";
 /// What a publisher may be called.
 pub(crate) const PUBLISHER_NAME: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
-/// How an OCI artefact is pinned.
-pub(crate) const OCI_DIGEST: &str = "@sha256:[0-9a-f]{64}$";
 /// What an IANA time zone's name is made of; whether there is such a zone is asked of the database.
 pub(crate) const ZONE_NAME: &str = "^[A-Za-z0-9_+/-]+$";
 /// A time of day, 24 hours.
@@ -112,16 +111,16 @@ const fn one() -> u32 {
 }
 
 /// Where a module comes from; exactly one of the fields.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ModuleSource {
     /// A file, relative to the strategy file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub file: Option<String>,
-    /// An OCI artefact by digest: `registry/name@sha256:…`.
+    /// A module in a registry, by the digest of its manifest: `registry.example/name@sha256:…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = OCI_DIGEST))]
+    #[schemars(length(min = 1, max = 512), regex(pattern = OCI_REFERENCE))]
     pub oci: Option<String>,
     /// A ConfigMap's binary entry (cluster only, small modules).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,7 +128,7 @@ pub struct ModuleSource {
 }
 
 /// An entry of a ConfigMap.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ConfigMapKey {
     /// Name of the ConfigMap.

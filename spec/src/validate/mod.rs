@@ -12,6 +12,7 @@ use inputs::Inputs;
 
 use crate::error::{SpecError, quoted};
 use crate::ids::ClientOrderId;
+use crate::oci::Reference;
 use crate::yaml::Node;
 
 /// Appends every mistake of one document that the schema check left standing.
@@ -68,6 +69,9 @@ fn one_module(spec: &At<'_>, errors: &mut Vec<SpecError>) {
         [] if module.is_unknown() => {}
         [] => errors.push(module.error("no source of the module", fix)),
         several => errors.push(module.error(format!("{} sources: {}", several.len(), several.join(", ")), fix)),
+    }
+    if let Some(Err(error)) = module.read::<String>("oci").value().map(|oci| Reference::parse(&oci)) {
+        errors.push(module.error_in("oci", "names no artefact", error.to_string()));
     }
 }
 
