@@ -41,6 +41,7 @@ use serde::Serialize;
 use crate::app::{App, Overview};
 use crate::assignment::Assignments;
 use crate::egress::EgressMetrics;
+use crate::loading::Loader;
 use crate::metrics::{Metrics, scrape};
 use crate::sandbox::Sandbox;
 use crate::supervisor::{SharedApp, lock};
@@ -56,6 +57,8 @@ pub struct Admin {
     pub egress: Arc<EgressMetrics>,
     /// Loads modules.
     pub sandbox: Arc<Sandbox>,
+    /// Finds the modules of loaded files.
+    pub loader: Loader,
     /// Where relative module paths of loaded files start.
     pub base: PathBuf,
     /// The bearer token that commands need.

@@ -14,6 +14,7 @@ use crate::fence::Fence;
 use crate::kafka::Kafka;
 use crate::loading;
 use crate::pin::Pin;
+use crate::registry::{Patience, RegistryConfig};
 use crate::ring::Wait;
 use crate::run::{RunConfig, RunError, Source, workers_for};
 use crate::sandbox::Compiler;
@@ -91,6 +92,43 @@ pub struct ProcessArgs {
     /// Where compiled modules are kept [default: the user's cache directory].
     #[arg(long, value_name = "DIR", env = "PINION_MODULE_CACHE")]
     pub module_cache: Option<PathBuf>,
+    /// Registries of modules.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// How registries of modules are spoken to.
+#[derive(Debug, Clone, Args)]
+pub struct RegistryArgs {
+    /// Credentials for registries: Docker's config.json, read anew for each pull [default: the user's own].
+    #[arg(long, value_name = "FILE")]
+    pub registry_config: Option<PathBuf>,
+    /// Certificates (PEM) of authorities that registries are trusted by, besides the system's.
+    #[arg(long, value_name = "FILE")]
+    pub registry_ca: Option<PathBuf>,
+    /// A registry that is spoken to without TLS. This machine's own need not be named. May be repeated.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub registry_plain_http: Vec<String>,
+}
+
+impl RegistryArgs {
+    /// The typed configuration.
+    #[must_use]
+    pub fn config(&self) -> RegistryConfig {
+        RegistryConfig {
+            credentials: self.registry_config.clone().or_else(docker_config),
+            authorities: self.registry_ca.clone(),
+            plain: self.registry_plain_http.clone(),
+            patience: Patience::default(),
+        }
+    }
+}
+
+/// What `docker login` writes, where it has.
+fn docker_config() -> Option<PathBuf> {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker"));
+    let folder = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from).or_else(home)?;
+    Some(folder.join("config.json")).filter(|file| file.is_file())
 }
 
 impl ProcessArgs {
@@ -113,6 +151,7 @@ impl ProcessArgs {
             admin: self.admin,
             token_file: self.admin_token_file.clone(),
             cache: self.module_cache.clone().unwrap_or_else(default_cache),
+            registry: self.registry.config(),
             compiler: Compiler::this_executable()?,
         })
     }

@@ -37,6 +37,7 @@ pub mod assignment;
 pub mod loading;
 pub mod modules;
 pub mod plan;
+pub mod registry;
 pub mod run;
 pub mod supervisor;
 pub mod watch;

@@ -125,6 +125,33 @@ pub const MODULE_BYTES_MAX: usize = 64 << 20;
 
 /// Modules that a pod keeps: those that run, and some to roll back to.
 pub const MODULES_KEPT_MAX: usize = 64;
+/// Bytes of the modules that a pod keeps: half of the volume that they lie on.
+pub const MODULES_KEPT_BYTES_MAX: u64 = 512 << 20;
+const _: () = assert!(MODULES_KEPT_BYTES_MAX >= 4 * MODULE_BYTES_MAX as u64);
+
+/// Largest manifest of a module in a registry: one layer, its configuration and notes take 1 KiB.
+pub const MANIFEST_BYTES_MAX: usize = 256 << 10;
+/// Largest answer of a registry's token service; a token with hundreds of rights is 10 KiB.
+pub const TOKEN_ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Head of an answer from a registry: signed addresses of object stores take 2 KiB.
+pub const ANSWER_HEAD_BYTES_MAX: usize = 64 << 10;
+/// Largest file of registry credentials: what Kubernetes lets a Secret hold.
+pub const REGISTRY_CONFIG_BYTES_MAX: u64 = 1 << 20;
+/// Redirects that one request to a registry may cause: a store, and the store's own.
+pub const REDIRECTS_MAX: usize = 5;
+/// Until there is a connection to a registry, its name looked up and its certificate checked.
+pub const REGISTRY_CONNECT_SECONDS_MAX: u64 = 10;
+/// Until a registry begins its answer, and between two parts of it.
+pub const REGISTRY_STALL_SECONDS_MAX: u64 = 30;
+/// Until a module is pulled or pushed, all told: the largest at 220 KB/s.
+pub const TRANSFER_SECONDS_MAX: u64 = 300;
+const _: () = assert!(TRANSFER_SECONDS_MAX >= 5 * (REGISTRY_STALL_SECONDS_MAX + REGISTRY_CONNECT_SECONDS_MAX));
+/// Modules that a pod pulls at a time.
+pub const PULLS_MAX: usize = 4;
+/// First wait after a pull that failed; doubles up to [`PULL_RETRY_NS_MAX`].
+pub const PULL_RETRY_NS: u64 = 1_000_000_000;
+/// Longest wait between two tries of a pull: what mends it, a push or a Secret, is noticed in a minute.
+pub const PULL_RETRY_NS_MAX: u64 = 60_000_000_000;
 
 /// CPU time a compilation may take: a Python component needs 12 s on a slow core.
 pub const COMPILE_SECONDS_MAX: u64 = 120;

@@ -14,8 +14,9 @@ use crate::app::{App, AppConfig, AppError, Deployment, Drained};
 use crate::assignment::{Assignments, PodConfig, PodError};
 use crate::ingest::FeedError;
 use crate::kafka::{AccessError, PropertiesError};
-use crate::loading::{self, LoadingError};
+use crate::loading::{Loader, LoadingError};
 use crate::metrics::Metrics;
+use crate::registry::{Registry, RegistryConfig};
 use crate::sandbox::{Compiler, Sandbox, SandboxConfig, SandboxError};
 use crate::supervisor::{SharedApp, Supervisor, lock};
 use crate::watch::Watch;
@@ -46,6 +47,8 @@ pub struct RunConfig {
     pub cache: PathBuf,
     /// Who compiles modules.
     pub compiler: Compiler,
+    /// How registries of modules are spoken to.
+    pub registry: RegistryConfig,
     /// Takes over changes of the strategy files and their modules while running; without files there is nothing to watch.
     pub watch: bool,
 }
@@ -130,6 +133,7 @@ impl RunError {
             Self::Died => exit::SOFTWARE,
             Self::App(AppError::Thread { .. }) | Self::System(_) | Self::Sandbox(_) => exit::SOFTWARE,
             Self::Fenced => exit::FENCED,
+            Self::Loading(error) if error.may_pass() => exit::UNAVAILABLE,
             Self::Loading(_) | Self::Pod(_) | Self::Properties(_) | Self::App(_) | Self::Admin { .. } => exit::USAGE,
         }
     }
@@ -159,7 +163,10 @@ pub fn run(
     until: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let sandbox = Arc::new(Sandbox::new(SandboxConfig::new(config.cache.clone(), config.compiler.clone()))?);
-    let deployments = deployments(&sandbox, &config.source)?;
+    let registry = Registry::new(config.registry.clone());
+    // Beside the compiled ones, and like them nobody else's.
+    let loader = Loader::new(Arc::clone(&sandbox), registry.clone(), config.cache.join("pulled"));
+    let deployments = deployments(&loader, &config.source)?;
     for deployment in &deployments {
         announce(&deployment.strategy);
     }
@@ -176,6 +183,7 @@ pub fn run(
                 pod.clone(),
                 Arc::clone(&app),
                 Arc::clone(&sandbox),
+                registry,
                 Arc::clone(&metrics),
                 kafka,
                 fence,
@@ -215,6 +223,7 @@ pub fn run(
                     metrics: Arc::clone(&metrics),
                     egress,
                     sandbox: Arc::clone(&sandbox),
+                    loader: loader.clone(),
                     base: PathBuf::from("."),
                     token,
                     loopback: admin::is_loopback(&local),
@@ -224,7 +233,7 @@ pub fn run(
             ));
         }
         if let (true, Source::Files(files)) = (config.watch, &config.source) {
-            tokio::spawn(Watch::new(files, Arc::clone(&app), Arc::clone(&sandbox)).run());
+            tokio::spawn(Watch::new(files, Arc::clone(&app), loader.clone()).run());
         }
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -283,17 +292,17 @@ pub fn run(
     }
 }
 
-fn deployments(sandbox: &Sandbox, source: &Source) -> Result<Vec<Deployment>, LoadingError> {
+fn deployments(loader: &Loader, source: &Source) -> Result<Vec<Deployment>, LoadingError> {
     match source {
         Source::Files(files) => {
             let mut deployments = Vec::new();
             for file in files {
-                deployments.extend(loading::load_file(sandbox, file)?);
+                deployments.extend(loader.file(file)?);
             }
             Ok(deployments)
         }
         Source::Assignment(_) => Ok(Vec::new()),
-        Source::Strategies(strategies) => loading::load_all(sandbox, strategies.clone(), "strategies", Path::new("")),
+        Source::Strategies(strategies) => loader.strategies(strategies.clone(), "strategies", Path::new("")),
     }
 }
 

@@ -5,16 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use pinion_spec::strategy::Strategy;
 
 use crate::app::{App, LimitsChanged};
 use crate::args::chain;
-use crate::loading;
+use crate::loading::{self, Loader};
 use crate::risk::RiskChange;
-use crate::sandbox::{Module, Sandbox};
+use crate::sandbox::Module;
 use crate::supervisor::{SharedApp, lock};
 
 /// How often files are looked at.
@@ -37,7 +36,7 @@ pub struct Watch {
     /// By tenant and name.
     read: BTreeMap<(String, String), Read>,
     app: SharedApp,
-    sandbox: Arc<Sandbox>,
+    loader: Loader,
 }
 
 fn version(path: &Path) -> Version {
@@ -58,8 +57,8 @@ fn fixed(strategy: &Strategy) -> Strategy {
 impl Watch {
     /// Of these strategy files and the modules that they name, all of which run as they were loaded.
     #[must_use]
-    pub fn new(files: &[PathBuf], app: SharedApp, sandbox: Arc<Sandbox>) -> Self {
-        let mut watch = Self { files: files.to_vec(), seen: BTreeMap::new(), read: BTreeMap::new(), app, sandbox };
+    pub fn new(files: &[PathBuf], app: SharedApp, loader: Loader) -> Self {
+        let mut watch = Self { files: files.to_vec(), seen: BTreeMap::new(), read: BTreeMap::new(), app, loader };
         for file in files {
             watch.seen.insert(file.clone(), version(file));
             for module in loading::read(file).iter().flatten().filter_map(|strategy| module_of(strategy, file)) {
@@ -144,10 +143,12 @@ impl Watch {
             read.trading_state(app, strategy);
             read.limits(app, strategy);
         }
-        let Some(path) = module_of(strategy, file) else { return };
-        self.seen.entry(path.clone()).or_insert_with(|| version(&path));
-        // Compiled before the app is locked: a slow compilation delays no halt.
-        let module = match self.sandbox.load_file(&path) {
+        if let Some(path) = module_of(strategy, file) {
+            self.seen.entry(path.clone()).or_insert_with(|| version(&path));
+        }
+        // Pulled and compiled before the app is locked: what is slow delays no halt.
+        let base = file.parent().unwrap_or(Path::new(""));
+        let module = match self.loader.module(strategy, &file.display().to_string(), base) {
             Ok(module) => module,
             Err(error) => {
                 let error = chain(&error);

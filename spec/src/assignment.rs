@@ -48,8 +48,9 @@ pub struct Assignment {
 pub struct AssignedStrategy {
     /// The resource, with the tenant's risk ceilings already applied.
     pub strategy: Strategy,
-    /// SHA-256 of the module that it runs, 64 hex digits. The pod fetches it from `spec.module`, or is given it at
-    /// `/control/modules/<digest>`, and runs nothing else.
+    /// What pins the module that it runs, 64 hex digits, known to the operator without a fetch. Of a registry's (`spec.module.oci`) it is
+    /// the digest of the manifest, which holds that of the module; the pod pulls both and checks both. Of any other it is the SHA-256 of
+    /// the module itself, which the pod is given at `/control/modules/<digest>`. The pod runs nothing else.
     #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     pub module: String,
     /// The shards that this pod runs, each once.
@@ -75,7 +76,7 @@ pub struct PodReport {
     pub version: Version,
     /// Whether all of the document runs: nothing is being fetched, compiled, drained or started any more.
     pub settled: bool,
-    /// Digests of modules that it needs and cannot fetch itself.
+    /// Digests of modules that it needs and cannot pull itself.
     pub missing_modules: Vec<String>,
     /// Cores of its workers, `None` where a worker is not on a core of its own.
     pub cores: Vec<Option<u32>>,
@@ -91,8 +92,12 @@ pub struct StrategyReport {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// SHA-256 of the module that runs.
+    /// The module that runs, by the name that the assignment has for it ([`AssignedStrategy::module`]). What runs and is not what is
+    /// assigned goes by the SHA-256 of its bytes.
     pub module: String,
+    /// SHA-256 of the bytes of the module that runs: what its orders are stamped with.
+    #[serde(default)]
+    pub wasm: String,
     /// Shards that run here.
     pub shards: Vec<u16>,
     /// How many shards the strategy has: the partitions of its widest shared-out input. 0 while the topics are not known.
@@ -106,6 +111,9 @@ pub struct StrategyReport {
     /// Why it does not run as assigned, for a person: a topic that is missing, a module that is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// Whether that problem is its module's, and a person's to mend: it cannot be had, or is refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub module_refused: bool,
 }
 
 #[cfg(test)]

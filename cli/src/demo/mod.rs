@@ -31,6 +31,7 @@ use pinion_runtime::args::default_cache;
 use pinion_runtime::clock::{mono_ns, wall_ns};
 use pinion_runtime::fence::Fence;
 use pinion_runtime::pin::Pin;
+use pinion_runtime::registry::RegistryConfig;
 use pinion_runtime::ring::Wait;
 use pinion_runtime::run::{RunConfig, Source};
 use pinion_runtime::sandbox::Compiler;
@@ -152,6 +153,7 @@ fn flow(args: &DemoArgs, view: bool, log: &log::Kept) -> Result<Summary, CliErro
         token_file: None,
         cache: default_cache(),
         compiler: Compiler::this_executable().map_err(pinion_runtime::run::RunError::from)?,
+        registry: RegistryConfig::default(),
         watch: false,
     };
     let (stop, stopped) = channel();

@@ -19,7 +19,6 @@ use crate::app::{App, AppError, LimitsChanged, Overview, Tradable, Which};
 use crate::assignment::Assignments;
 use crate::clock::mono_ns;
 use crate::limits::MODULE_BYTES_MAX;
-use crate::loading;
 use crate::risk::RiskChange;
 use crate::supervisor::lock;
 use crate::worker::Scope;
@@ -251,8 +250,8 @@ async fn swap(State(admin): State<Admin>, Query(name): Query<Name>, body: Bytes)
 async fn load(State(admin): State<Admin>, body: Bytes) -> Result<Json<Done>, Refusal> {
     not_assigned(&admin)?;
     let text = String::from_utf8(body.to_vec()).map_err(|_| Refusal::BadRequest("not UTF-8".to_owned()))?;
-    let (sandbox, base) = (Arc::clone(&admin.sandbox), admin.base.clone());
-    let loaded = tokio::task::spawn_blocking(move || loading::load_text(&sandbox, &text, "request", &base));
+    let (loader, base) = (admin.loader.clone(), admin.base.clone());
+    let loaded = tokio::task::spawn_blocking(move || loader.text(&text, "request", &base));
     let deployments = loaded.await.map_err(|_| Refusal::Interrupted)??;
     command(&admin, move |app| {
         let names: Vec<_> =

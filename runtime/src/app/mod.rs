@@ -577,12 +577,14 @@ impl App {
             namespace: handle.strategy.tenant().to_owned(),
             name: handle.strategy.metadata.name.clone(),
             module: handle.module.digest().hex(),
+            wasm: handle.module.digest().hex(),
             shards: handle.instances.iter().map(|instance| instance.shard).collect(),
             shards_total: total(handle),
             faults: handle.instances.iter().map(faults).sum::<u64>().saturating_sub(handle.faults_before),
             quarantined: handle.instances.iter().any(|instance| instance.metrics.quarantined.get() > 0),
             trading_state: handle.trading_state,
             problem: None,
+            module_refused: false,
         };
         self.strategies.values().map(report).collect()
     }

@@ -2,16 +2,20 @@
 //! so they go and come together. One group's problem keeps no other from running.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pinion_spec::assignment::{AssignedShard, AssignedStrategy, Assignment};
+use pinion_spec::oci::{NameError, Reference};
 use pinion_spec::strategy::Strategy;
 
+use super::pulls::Pending;
 use super::{Assignments, effective, scope_of};
 use crate::app::{App, AppError, Deployment, Held, Shards};
 use crate::args::chain;
 use crate::limits::DRAIN_SECONDS_MAX;
 use crate::modules::ModulesError;
+use crate::registry::RegistryError;
 use crate::sandbox::{LoadError, Module};
 use crate::supervisor::lock;
 
@@ -23,6 +27,8 @@ pub(super) type Key = (String, String);
 pub(super) struct Outcome {
     /// Why a strategy does not run as assigned.
     pub(super) problems: BTreeMap<Key, String>,
+    /// Those of them whose module is refused.
+    pub(super) refused: BTreeSet<Key>,
     /// Digests of modules that nobody has put here.
     pub(super) missing: Vec<String>,
     /// Shards of the strategies that were assigned without any, to find out how many they have.
@@ -38,6 +44,14 @@ enum Problem {
     Modules(#[from] ModulesError),
     #[error("module")]
     Load(#[from] LoadError),
+    #[error("its module is being pulled: {0}")]
+    Pulling(Reference),
+    #[error("its module {reference} is not pulled; it is tried again")]
+    Pull { reference: Reference, source: Arc<RegistryError> },
+    #[error("spec.module.oci")]
+    Name(#[from] NameError),
+    #[error("the assignment pins module {pinned}, and spec.module names another")]
+    OtherModule { pinned: String },
     #[error("its partitions cannot be assigned: {0}")]
     Assign(String),
     /// Not a problem of the group: the process drains.
@@ -71,6 +85,7 @@ pub(super) fn apply(pod: &Assignments, document: &Assignment) -> Outcome {
         let group = wanted.entry(assigned.strategy.group()).or_insert_with(|| Wanted { members: BTreeMap::new() });
         group.members.insert(key(&assigned.strategy), assigned);
     }
+    keep_modules(pod, document, &running);
     for (group, members) in &running {
         if !wanted.contains_key(group) {
             note(&mut outcome, members.keys(), stop(pod, group, members));
@@ -81,7 +96,7 @@ pub(super) fn apply(pod: &Assignments, document: &Assignment) -> Outcome {
             return outcome;
         }
         let done = match running.get(group) {
-            Some(members) if can_change(members, wanted) => change(pod, group, members, wanted),
+            Some(members) if can_change(members, wanted) => change(pod, group, members, wanted, &mut outcome),
             Some(members) => stop(pod, group, members).and_then(|()| start(pod, wanted)),
             None => start(pod, wanted),
         };
@@ -130,9 +145,24 @@ fn note<'a>(outcome: &mut Outcome, names: impl IntoIterator<Item = &'a Key>, don
     {
         outcome.missing.push(digest.clone());
     }
+    let refused = problem.is_refusal();
     let problem = chain(&problem);
     for name in names {
         outcome.problems.insert(name.clone(), problem.clone());
+        if refused {
+            outcome.refused.insert(name.clone());
+        }
+    }
+}
+
+impl Problem {
+    /// Whether it is the module's, and nothing but a person's doing mends it.
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Load(_) | Self::Name(_) | Self::OtherModule { .. } => true,
+            Self::Pull { source, .. } => source.needs_a_person(),
+            Self::App(_) | Self::Modules(_) | Self::Pulling(_) | Self::Assign(_) | Self::Draining => false,
+        }
     }
 }
 
@@ -142,6 +172,32 @@ fn with<T>(pod: &Assignments, run: impl FnOnce(&mut App) -> Result<T, AppError>)
     Ok(run(app.as_mut().ok_or(Problem::Draining)?)?)
 }
 
+/// The digest of the bytes that are to run; or why they are not here.
+fn digest(pod: &Assignments, assigned: &AssignedStrategy) -> Result<String, Problem> {
+    let Some(text) = &assigned.strategy.spec.module.oci else { return Ok(assigned.module.clone()) };
+    let reference = Reference::parse(text)?;
+    if reference.digest != assigned.module {
+        return Err(Problem::OtherModule { pinned: assigned.module.clone() });
+    }
+    pod.pulls.want(&reference).map_err(|pending| match pending {
+        Pending::Pulling => Problem::Pulling(reference),
+        Pending::Failed(source) => Problem::Pull { reference, source },
+    })
+}
+
+/// Keeps what runs and what is to run, and pulls nothing else.
+fn keep_modules(pod: &Assignments, document: &Assignment, running: &BTreeMap<String, Running>) {
+    let mut used: BTreeSet<String> = running.values().flatten().map(|(_, held)| held.module.clone()).collect();
+    let mut wanted = BTreeSet::new();
+    for assigned in &document.strategies {
+        used.insert(assigned.module.clone());
+        used.extend(pod.bytes_of(assigned));
+        wanted.extend(assigned.strategy.spec.module.oci.as_deref().and_then(|text| Reference::parse(text).ok()));
+    }
+    pod.modules.set_used(used);
+    pod.pulls.retain(|reference| wanted.contains(reference));
+}
+
 fn module(pod: &Assignments, digest: &str) -> Result<Module, Problem> {
     let bytes = pod.modules.get(digest)?;
     // Compiled with the app unlocked: a slow compilation delays nothing else.
@@ -149,11 +205,13 @@ fn module(pod: &Assignments, digest: &str) -> Result<Module, Problem> {
 }
 
 fn start(pod: &Assignments, wanted: &Wanted<'_>) -> Result<(), Problem> {
+    // Each pull is begun, and none is waited for, before anything is compiled.
+    let digests: Vec<_> = wanted.members.values().map(|assigned| digest(pod, assigned)).collect();
     let mut deployments = Vec::with_capacity(wanted.members.len());
-    for assigned in wanted.members.values() {
+    for (assigned, digest) in wanted.members.values().zip(digests.into_iter().collect::<Result<Vec<_>, _>>()?) {
         deployments.push(Deployment {
             strategy: assigned.strategy.clone(),
-            module: module(pod, &assigned.module)?,
+            module: module(pod, &digest)?,
             shards: Shards::Only(assigned.shards.clone()),
         });
     }
@@ -179,21 +237,28 @@ fn give_up(pod: &Assignments, group: &str, shards: &[u16]) -> Result<(), Problem
     })
 }
 
-/// Changes what can change while it runs.
-fn change(pod: &Assignments, group: &str, running: &Running, wanted: &Wanted<'_>) -> Result<(), Problem> {
+/// Changes what can change while it runs. A module that cannot be had, or does not start, holds nothing else back: the one that runs
+/// goes on, on the shards of the document.
+fn change(
+    pod: &Assignments,
+    group: &str,
+    running: &Running,
+    wanted: &Wanted<'_>,
+    outcome: &mut Outcome,
+) -> Result<(), Problem> {
     let here: BTreeSet<AssignedShard> = running.values().flat_map(|held| held.shards.iter().copied()).collect();
     let there = wanted.shards();
     let gone: Vec<u16> = here.difference(&there).map(|assigned| assigned.shard).collect();
     give_up(pod, group, &gone)?;
     for (name, assigned) in &wanted.members {
         let (Some(held), spec) = (running.get(name), &assigned.strategy.spec) else { continue };
-        if held.module != assigned.module || held.strategy.spec.params != spec.params {
-            let module = module(pod, &assigned.module)?;
-            with(pod, |app| app.swap(&name.0, &name.1, module, &spec.params))?;
-        }
         if held.strategy.spec.risk != spec.risk {
             with(pod, |app| app.set_limits(&name.0, &name.1, &spec.risk.clone().unwrap_or_default()))?;
         }
+    }
+    for (name, assigned) in &wanted.members {
+        let Some(held) = running.get(name) else { continue };
+        note(outcome, [name], release(pod, held, assigned));
     }
     let come: Vec<AssignedShard> = there.difference(&here).copied().collect();
     if come.is_empty() {
@@ -209,6 +274,17 @@ fn change(pod: &Assignments, group: &str, running: &Running, wanted: &Wanted<'_>
         }
         Problem::Assign(error.to_string())
     })
+}
+
+/// Puts the module and the params that are assigned in the place of those that run, where they are others.
+fn release(pod: &Assignments, held: &Held, assigned: &AssignedStrategy) -> Result<(), Problem> {
+    let params = &assigned.strategy.spec.params;
+    if pod.bytes_of(assigned).as_ref() == Some(&held.module) && held.strategy.spec.params == *params {
+        return Ok(());
+    }
+    let module = module(pod, &digest(pod, assigned)?)?;
+    let (tenant, name) = key(&assigned.strategy);
+    with(pod, |app| app.swap(&tenant, &name, module, params))
 }
 
 /// The trading state that the newest document wants, wherever a halt fell into a load.

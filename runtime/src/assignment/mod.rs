@@ -6,8 +6,9 @@
 
 mod apply;
 mod lease;
+mod pulls;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,10 +23,12 @@ use crate::fence::Fence;
 use crate::kafka::Kafka;
 use crate::metrics::Metrics;
 use crate::modules::{Modules, ModulesError};
+use crate::registry::Registry;
 use crate::sandbox::Sandbox;
 use crate::supervisor::{SharedApp, lock};
 use crate::worker::Scope;
 use lease::Kept;
+use pulls::Pulls;
 
 /// Where a pod has its assignment from.
 #[derive(Debug, Clone)]
@@ -77,6 +80,9 @@ pub enum PodError {
     /// The state folder.
     #[error(transparent)]
     Modules(#[from] ModulesError),
+    /// The thread that pulls modules.
+    #[error("start the thread that pulls modules")]
+    Pulls(#[source] std::io::Error),
     /// The mounted document, or the one that was kept.
     #[error("assignment {}: {problem}", file.display())]
     File {
@@ -95,7 +101,8 @@ pub struct Assignments {
     kafka: Kafka,
     sandbox: Arc<Sandbox>,
     metrics: Arc<Metrics>,
-    modules: Modules,
+    modules: Arc<Modules>,
+    pulls: Pulls,
     fence: Fence,
     state: Mutex<State>,
     changed: Condvar,
@@ -108,12 +115,30 @@ struct State {
     applied: Option<Version>,
     /// Why a strategy does not run as assigned.
     problems: BTreeMap<(String, String), String>,
+    /// Those of them whose module is refused.
+    refused: BTreeSet<(String, String)>,
     missing: Vec<String>,
     /// Shards of strategies that are assigned without any.
     scouted: BTreeMap<(String, String), u16>,
     /// What was last said of what runs, for when the app is busy.
     said: PodReport,
     stop: bool,
+}
+
+impl State {
+    /// Forgets what was wrong with strategies that the next document has otherwise: nobody knows yet whether it still is.
+    fn forget_changed(&mut self, next: &Assignment) {
+        let of = |document: &Assignment, (namespace, name): &(String, String)| {
+            let own = |one: &&AssignedStrategy| {
+                (one.strategy.tenant(), &one.strategy.metadata.name) == (namespace.as_str(), name)
+            };
+            document.strategies.iter().find(own).cloned()
+        };
+        let held = self.held.as_ref();
+        let is_same = |key: &(String, String)| held.and_then(|held| of(held, key)) == of(next, key);
+        self.problems.retain(|key, _| is_same(key));
+        self.refused.retain(is_same);
+    }
 }
 
 /// How soon something that could not be done is tried again: a topic may have been made, a module put here.
@@ -128,11 +153,13 @@ impl Assignments {
         config: PodConfig,
         app: SharedApp,
         sandbox: Arc<Sandbox>,
+        registry: Registry,
         metrics: Arc<Metrics>,
         kafka: Kafka,
         fence: Fence,
     ) -> Result<Self, PodError> {
-        let modules = Modules::open(config.state.join("modules"))?;
+        let modules = Arc::new(Modules::open(config.state.join("modules"))?);
+        let pulls = Pulls::start(registry, Arc::clone(&modules)).map_err(PodError::Pulls)?;
         let workers = lock(&app).as_ref().map_or_else(Workers::default, App::workers);
         let mounted = lease::read_document(&config.file)?;
         let kept = Kept::read(&config.state)?;
@@ -154,7 +181,7 @@ impl Assignments {
             }
         }
         let (state, changed) = (Mutex::new(state), Condvar::new());
-        Ok(Self { config, app, workers, kafka, sandbox, metrics, modules, fence, state, changed })
+        Ok(Self { config, app, workers, kafka, sandbox, metrics, modules, pulls, fence, state, changed })
     }
 
     /// Takes a document, or the renewal of the one that is held. `received_ns` is when the request came: the lease counts from there.
@@ -199,6 +226,7 @@ impl Assignments {
             let assignment = self.metrics.assignment();
             assignment.epoch.set(i64::try_from(document.version.epoch).unwrap_or(i64::MAX));
             assignment.revision.set(i64::try_from(document.version.revision).unwrap_or(i64::MAX));
+            state.forget_changed(&document);
             state.held = Some(document);
             drop(state);
             self.changed.notify_all();
@@ -258,8 +286,16 @@ impl Assignments {
             cores,
             strategies: state.said.strategies.clone(),
         };
+        for assigned in state.held.iter().flat_map(|held| &held.strategies) {
+            let (namespace, name) = (assigned.strategy.tenant(), assigned.strategy.metadata.name.as_str());
+            let said = report.strategies.iter_mut().find(|said| (&*said.namespace, &*said.name) == (namespace, name));
+            if let Some(said) = said.filter(|said| self.bytes_of(assigned).as_ref() == Some(&said.wasm)) {
+                said.module.clone_from(&assigned.module);
+            }
+        }
         for (key, problem) in &state.problems {
-            of(&mut report, key).problem = Some(problem.clone());
+            let said = of(&mut report, key);
+            (said.problem, said.module_refused) = (Some(problem.clone()), state.refused.contains(key));
         }
         for (key, shards) in &state.scouted {
             of(&mut report, key).shards_total = *shards;
@@ -298,10 +334,12 @@ impl Assignments {
                     tracing::warn!(tenant = key.0, strategy = key.1, problem, "does not run as assigned; trying again");
                 }
             }
-            state.problems = outcome.problems;
-            state.missing = outcome.missing;
-            state.scouted = outcome.scouted;
+            // Of a document that is held no more nothing is reported: the report has the version of the one that is.
             if state.held.as_ref().is_some_and(|held| held.version == document.version) {
+                state.problems = outcome.problems;
+                state.refused = outcome.refused;
+                state.missing = outcome.missing;
+                state.scouted = outcome.scouted;
                 state.applied = Some(document.version);
             }
         }
@@ -317,6 +355,14 @@ impl Assignments {
     pub fn stop(&self) {
         self.state().stop = true;
         self.changed.notify_all();
+    }
+
+    /// SHA-256 of the module that a strategy is to run; `None` where its manifest has not been pulled yet.
+    fn bytes_of(&self, assigned: &AssignedStrategy) -> Option<String> {
+        match assigned.strategy.spec.module.oci {
+            Some(_) => self.modules.pulled(&assigned.module),
+            None => Some(assigned.module.clone()),
+        }
     }
 
     /// Whether a newer document than this one has come, or none is to be applied any more.

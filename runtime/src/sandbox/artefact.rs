@@ -136,6 +136,28 @@ impl<'a> Artefact<'a> {
     }
 }
 
+/// The interfaces that a component imports and those that it exports, by name. What cannot be read has none: this decides nothing.
+#[must_use]
+pub fn interfaces(bytes: &[u8]) -> (Vec<String>, Vec<String>) {
+    let (mut imports, mut exports, mut depth) = (Vec::new(), Vec::new(), 0_u32);
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload {
+            // The parts of a component begin with their own version, and end.
+            Ok(Payload::Version { .. }) => depth += 1,
+            Ok(Payload::End(_)) => depth = depth.saturating_sub(1),
+            Ok(Payload::ComponentImportSection(section)) if depth == 1 => {
+                imports.extend(section.into_iter().flatten().map(|import| import.name.name.to_owned()));
+            }
+            Ok(Payload::ComponentExportSection(section)) if depth == 1 => {
+                exports.extend(section.into_iter().flatten().map(|export| export.name.name.to_owned()));
+            }
+            Ok(_) => {}
+            Err(_) => break,
+        }
+    }
+    (imports, exports)
+}
+
 fn invalid(error: wasmparser::BinaryReaderError) -> ArtefactError {
     ArtefactError::Invalid(error.to_string())
 }
