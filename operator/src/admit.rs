@@ -1,7 +1,9 @@
-//! Whether a tenant's strategy may run, and with which limits: its topics, its consumer group, and the tenant's risk ceilings.
+//! Whether a tenant's strategy may run, and with which limits: its topics, its consumer group, the registry of its module, and the
+//! tenant's risk ceilings.
 
+use pinion_spec::oci::{Reference, Repository};
 use pinion_spec::strategy::{Risk, TradingState};
-use pinion_spec::tenant::{RiskCeilings, TenantKafka, TenantSpec};
+use pinion_spec::tenant::{RiskCeilings, TenantKafka, TenantRegistry, TenantSpec};
 use pinion_spec::{SpecErrors, Strategy};
 
 /// Why a strategy may not run.
@@ -41,6 +43,14 @@ pub enum Refusal {
         /// The tenant's.
         prefixes: Vec<String>,
     },
+    /// A registry of somebody else, or any where the tenant has none.
+    #[error("spec.module.oci: the tenant may not run modules from {repository}; {}", among(.allowed))]
+    RegistryForbidden {
+        /// Where the module is.
+        repository: Repository,
+        /// The tenant's.
+        allowed: Vec<String>,
+    },
     /// The tenant allows none of the instruments.
     #[error("spec.instruments: none of them is among the instruments that the tenant may trade")]
     NoInstrument,
@@ -59,6 +69,7 @@ pub enum Refusal {
 pub fn admit(strategy: &Strategy, tenant: &TenantSpec) -> Result<Strategy, Vec<Refusal>> {
     let mut refusals: Vec<Refusal> = check(strategy).err().map(Refusal::Spec).into_iter().collect();
     refusals.extend(topics(strategy, &tenant.kafka));
+    refusals.extend(registry(strategy, tenant.registry.as_ref()));
     let mut admitted = strategy.clone();
     match capped(strategy, &tenant.risk) {
         Ok(risk) => admitted.spec.risk = risk,
@@ -114,6 +125,22 @@ fn topics(strategy: &Strategy, kafka: &TenantKafka) -> Vec<Refusal> {
         refusals.push(Refusal::GroupForbidden { group, namespace, prefixes: prefixes() });
     }
     refusals
+}
+
+/// A tenant without registries may pull from none: its pods would go wherever a strategy sends them.
+fn registry(strategy: &Strategy, registry: Option<&TenantRegistry>) -> Option<Refusal> {
+    // What is no reference is refused as any other mistake of the spec.
+    let repository = Reference::parse(strategy.spec.module.oci.as_ref()?).ok()?.repository;
+    let allowed = registry.map(|registry| registry.allowed.as_slice()).unwrap_or_default();
+    let is_allowed = allowed.iter().any(|prefix| repository.is_under(prefix));
+    (!is_allowed).then(|| Refusal::RegistryForbidden { repository, allowed: allowed.to_vec() })
+}
+
+fn among(registries: &[String]) -> String {
+    match registries {
+        [] => "registry.allowed of the Tenant names none".to_owned(),
+        some => format!("it must be in one of: {}", some.join(", ")),
+    }
 }
 
 /// Each limit, at most the ceiling. Without any ceiling it stays as it is, absent included.
@@ -207,6 +234,33 @@ mod tests {
         let mut stranger = strategy();
         stranger.spec.outputs.dead_letter = Some(pinion_spec::strategy::TopicOutput { topic: "desk-70.dead".into() });
         assert!(refusals(&stranger, &tenant())[0].starts_with("spec.outputs.deadLetter.topic"));
+    }
+
+    #[test]
+    fn a_module_comes_from_the_tenants_registries_and_from_no_other() {
+        let from = |repository: &str| {
+            let mut pulled = strategy();
+            let oci = format!("{repository}@sha256:{}", "0".repeat(64));
+            pulled.spec.module = pinion_spec::strategy::ModuleSource { oci: Some(oci), ..Default::default() };
+            pulled
+        };
+        let tenant = tenant();
+        assert!(admit(&from("registry.example/desk-7/ema"), &tenant).is_ok());
+        assert_eq!(
+            refusals(&from("registry.example/desk-70/ema"), &tenant),
+            [
+                "spec.module.oci: the tenant may not run modules from registry.example/desk-70/ema; it must be in one of: \
+              registry.example/desk-7, other.example:5000"
+            ]
+        );
+        let none = TenantSpec { registry: None, ..tenant };
+        assert_eq!(
+            refusals(&from("registry.example/desk-7/ema"), &none),
+            [
+                "spec.module.oci: the tenant may not run modules from registry.example/desk-7/ema; registry.allowed of the \
+              Tenant names none"
+            ]
+        );
     }
 
     #[test]

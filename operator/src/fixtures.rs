@@ -18,6 +18,11 @@ pub(crate) fn tenant() -> TenantSpec {
             "topicPrefixes": ["desk-7."],
             "readTopics": ["md.shared"]
         },
+        "registry": {
+            "allowed": ["registry.example/desk-7", "other.example:5000"],
+            "credentials": "registry",
+            "authorities": {"name": "registry-ca"}
+        },
         "egress": [{"cidr": "10.1.0.0/16", "ports": [443]}]
     }))
     .unwrap()

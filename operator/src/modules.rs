@@ -1,4 +1,5 @@
-//! Modules that lie in ConfigMaps: their digests, and their bytes when a pod asks for them. The bytes are not kept.
+//! What pins a strategy's module. Of one in a ConfigMap that is its SHA-256, and its bytes are had when a pod asks for them; they are
+//! not kept. Of one in a registry it is the digest that the strategy names: the pods pull it, and nothing is asked here.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,6 +7,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
+use pinion_spec::oci::{NameError, Reference};
 use pinion_spec::strategy::{ConfigMapKey, ModuleSource};
 use sha2::{Digest as _, Sha256};
 
@@ -31,8 +33,13 @@ pub enum ModuleError {
         key: String,
     },
     /// A source that pods of a cluster cannot be given.
-    #[error("spec.module: put the module into a ConfigMap; other sources are not supported in a cluster yet")]
+    #[error(
+        "spec.module: a file is on a laptop; `pinion deploy` puts it into a ConfigMap, `pinion push` into a registry"
+    )]
     Source,
+    /// A reference that is none.
+    #[error("spec.module.oci")]
+    Name(#[from] NameError),
     /// Kubernetes does not say.
     #[error("read the module's ConfigMap")]
     Kube(#[from] kube::Error),
@@ -58,11 +65,14 @@ impl Modules {
         Self { client, known: Mutex::default() }
     }
 
-    /// SHA-256 of a module.
+    /// What pins a module ([`pinion_spec::assignment::AssignedStrategy::module`]).
     ///
     /// # Errors
     /// [`ModuleError`]
     pub async fn digest(&self, namespace: &str, source: &ModuleSource) -> Result<String, ModuleError> {
+        if let Some(reference) = &source.oci {
+            return Ok(Reference::parse(reference)?.digest);
+        }
         let ConfigMapKey { name, key } = source.config_map.as_ref().ok_or(ModuleError::Source)?;
         let id = (namespace.to_owned(), name.clone(), key.clone());
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
@@ -84,7 +94,7 @@ impl Modules {
         Ok(digest)
     }
 
-    /// A module's bytes; `None` where they are not those of this digest any more.
+    /// The bytes of a ConfigMap's module; `None` where they are not those of this digest any more.
     ///
     /// # Errors
     /// [`ModuleError`]

@@ -66,6 +66,10 @@ pub struct Assigned {
     pub p99_micros: Option<f64>,
     /// What a pod complains of.
     pub problem: Option<String>,
+    /// Whether that is a module which a person has to mend.
+    pub module_refused: bool,
+    /// SHA-256 of the bytes of the assigned module, where a pod runs it.
+    pub wasm: Option<String>,
 }
 
 impl Assigned {
@@ -159,6 +163,7 @@ fn absent(why: &Absent) -> (Reason, String) {
                 Some(
                     Refusal::WriteForbidden { .. } | Refusal::ReadForbidden { .. } | Refusal::GroupForbidden { .. },
                 ) => Reason::TopicForbidden,
+                Some(Refusal::RegistryForbidden { .. }) => Reason::RegistryForbidden,
                 Some(Refusal::Ceilings(_) | Refusal::NoInstrument) => Reason::RiskCeiling,
                 Some(Refusal::Spec(_)) | None => Reason::InvalidSpec,
             };
@@ -168,7 +173,7 @@ fn absent(why: &Absent) -> (Reason, String) {
         Absent::Module(error) => {
             let reason = match error {
                 ModuleError::NoConfigMap(_) | ModuleError::NoKey { .. } => Reason::MissingReference,
-                ModuleError::Source => Reason::ModuleRefused,
+                ModuleError::Source | ModuleError::Name(_) => Reason::ModuleRefused,
                 ModuleError::Kube(_) => Reason::ApiError,
             };
             (reason, error.to_string())
@@ -185,7 +190,7 @@ fn running(assigned: &Assigned) -> Vec<Say> {
     let (reason, message) = if assigned.quarantined {
         (Reason::Quarantined, "an instance faulted too often and is not called any more".to_owned())
     } else if let Some(problem) = &assigned.problem {
-        (Reason::InProgress, problem.clone())
+        (if assigned.module_refused { Reason::ModuleRefused } else { Reason::InProgress }, problem.clone())
     } else if let Some(shortage @ (Shortage::NoReadyPod | Shortage::Full)) = assigned.shortage {
         let reason = if shortage == Shortage::Full { Reason::PoolFull } else { Reason::NoReadyPod };
         (reason, shortage.to_string())
@@ -282,7 +287,9 @@ fn describe(status: &mut StrategyStatus, before: &StrategyStatus, assigned: &Ass
     }
     status.module = assigned.rollout.running.as_ref().map(|running| ModuleStatus {
         running: running.module.clone(),
+        wasm: assigned.wasm.clone(),
         previous: assigned.rollout.previous.as_ref().map(|previous| previous.module.clone()),
+        previous_source: assigned.rollout.previous.as_ref().map(|previous| previous.source.clone()),
         since: Timestamp::from_second(assigned.rollout.since).ok().map(text),
     });
 }

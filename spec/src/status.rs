@@ -6,6 +6,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::strategy::ModuleSource;
+
 /// One statement about a resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -73,6 +75,8 @@ pub enum Reason {
     InvalidSpec,
     /// A topic or consumer group that the tenant may not use.
     TopicForbidden,
+    /// A registry that the tenant may not pull from.
+    RegistryForbidden,
     /// A risk limit cannot be brought under the tenant's ceiling.
     RiskCeiling,
     /// The namespace belongs to no tenant.
@@ -205,17 +209,24 @@ pub struct ScalingStatus {
     pub missed_at_millicores: Option<u32>,
 }
 
-/// The modules of a strategy, by SHA-256.
+/// The modules of a strategy.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ModuleStatus {
-    /// The one that runs.
+    /// The one that is assigned, by what pins it: of a ConfigMap its SHA-256, of a registry the digest of its manifest.
     #[schemars(length(max = 64))]
     pub running: String,
+    /// SHA-256 of its bytes, once a pod runs them: what its orders are stamped with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub wasm: Option<String>,
     /// The one before it, which a rollback brings back.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub previous: Option<String>,
+    /// Where that one is from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_source: Option<ModuleSource>,
     /// When the running one took over, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 35))]

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Decimal;
+use crate::oci::OCI_PREFIX;
 use crate::strategy::{DNS_LABEL, TOPIC_NAME};
 
 /// What a tenant is given.
@@ -21,6 +22,9 @@ pub struct TenantSpec {
     /// Upper bounds of each strategy's risk limits. Absent: the strategies' own limits hold.
     #[serde(default)]
     pub risk: RiskCeilings,
+    /// The registries that their strategies' modules may come from. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<TenantRegistry>,
     /// What their pods may reach besides Kafka and DNS, such as a registry of modules.
     #[serde(default)]
     #[schemars(length(max = 32))]
@@ -87,6 +91,39 @@ pub struct TenantKafka {
     #[serde(default)]
     #[schemars(length(max = 64), inner(length(min = 1, max = 249), regex(pattern = TOPIC_NAME)))]
     pub read_topics: Vec<String>,
+}
+
+/// Where a tenant's modules may come from (`module.oci`). Their pods pull; `egress` must let them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TenantRegistry {
+    /// Registries, or repositories in them with all that is below: `registry.example`, `registry.example:5000/desk-7`.
+    #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 512), regex(pattern = OCI_PREFIX)))]
+    pub allowed: Vec<String>,
+    /// The Secret in their namespace, of type `kubernetes.io/dockerconfigjson`, with the credentials. Absent: registries that want none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub credentials: Option<String>,
+    /// The ConfigMap in their namespace with certificates of authorities that registries are trusted by, besides public ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorities: Option<Authorities>,
+}
+
+/// Certificates of authorities, PEM, in an entry of a ConfigMap.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Authorities {
+    /// Name of the ConfigMap.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key in its `data`.
+    #[serde(default = "ca_crt")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+fn ca_crt() -> String {
+    "ca.crt".into()
 }
 
 /// An entry of a Secret.

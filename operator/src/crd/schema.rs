@@ -7,8 +7,19 @@ use serde_json::{Value as Json, json};
 const INTEGER_MAX: u64 = (1 << 53) - 1;
 
 /// Lists whose entries are all different, by the name of their field. The apiserver holds it, at no cost in CEL.
-const SETS: [&str; 10] =
-    ["brokers", "days", "edit", "partitions", "ports", "readTopics", "risk", "topicPrefixes", "view", "instruments"];
+const SETS: [&str; 11] = [
+    "allowed",
+    "brokers",
+    "days",
+    "edit",
+    "partitions",
+    "ports",
+    "readTopics",
+    "risk",
+    "topicPrefixes",
+    "view",
+    "instruments",
+];
 
 /// Changes `schema` and everything in it.
 pub(super) fn finish(schema: &mut Json) {

@@ -17,7 +17,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{Resource as _, ResourceExt as _};
 use pinion_spec::pool::RuntimePoolSpec;
-use pinion_spec::tenant::TenantKafka;
+use pinion_spec::tenant::TenantSpec;
 
 use super::{meta, pod_labels, pool_selector};
 use crate::crd::RuntimePool;
@@ -90,13 +90,12 @@ pub fn disruption_budget(pool: &RuntimePool) -> PodDisruptionBudget {
 
 /// The StatefulSet of so many pods.
 #[must_use]
-pub fn stateful_set(pool: &RuntimePool, kafka: &TenantKafka, pods: u16) -> StatefulSet {
+pub fn stateful_set(pool: &RuntimePool, tenant: &TenantSpec, pods: u16) -> StatefulSet {
     let name = pool.name_any();
-    let tenant = pool.namespace().unwrap_or_default();
-    let labels = pod_labels(&tenant, &name).map(|(key, value)| (key.to_owned(), value));
+    let labels = pod_labels(&pool.namespace().unwrap_or_default(), &name).map(|(key, value)| (key.to_owned(), value));
     let template = PodTemplateSpec {
         metadata: Some(ObjectMeta { labels: Some(labels.into()), ..ObjectMeta::default() }),
-        spec: Some(pod(&name, &pool.spec.0, kafka)),
+        spec: Some(pod(&name, &pool.spec.0, tenant)),
     };
     StatefulSet {
         metadata: metadata(pool, &name),
@@ -119,9 +118,9 @@ fn metadata(pool: &RuntimePool, name: &str) -> ObjectMeta {
     meta(Some(&tenant), name, labels, pool.controller_owner_ref(&()))
 }
 
-fn pod(name: &str, spec: &RuntimePoolSpec, kafka: &TenantKafka) -> PodSpec {
+fn pod(name: &str, spec: &RuntimePoolSpec, tenant: &TenantSpec) -> PodSpec {
     PodSpec {
-        containers: vec![container(spec, kafka)],
+        containers: vec![container(spec, tenant)],
         service_account_name: Some(RUNTIME_ACCOUNT.into()),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
@@ -139,7 +138,7 @@ fn pod(name: &str, spec: &RuntimePoolSpec, kafka: &TenantKafka) -> PodSpec {
         topology_spread_constraints: Some(
             ["kubernetes.io/hostname", "topology.kubernetes.io/zone"].map(|key| spread(name, key)).into(),
         ),
-        volumes: Some(volumes(name, kafka)),
+        volumes: Some(volumes(name, tenant)),
         ..PodSpec::default()
     }
 }
@@ -175,7 +174,7 @@ fn spread(pool: &str, topology_key: &str) -> TopologySpreadConstraint {
     }
 }
 
-fn container(spec: &RuntimePoolSpec, kafka: &TenantKafka) -> Container {
+fn container(spec: &RuntimePoolSpec, tenant: &TenantSpec) -> Container {
     // Whole cores, and as much asked for as allowed: Guaranteed, which is what Kubernetes gives cores of their own to.
     let resources = BTreeMap::from([
         ("cpu".to_owned(), Quantity(spec.cores_per_pod.to_string())),
@@ -204,7 +203,7 @@ fn container(spec: &RuntimePoolSpec, kafka: &TenantKafka) -> Container {
     Container {
         name: "runtime".into(),
         image: Some(spec.image.clone()),
-        args: Some(args(spec, kafka)),
+        args: Some(args(spec, tenant)),
         env: Some(vec![pod_name, cache]),
         ports: Some(vec![port]),
         resources: Some(ResourceRequirements {
@@ -220,12 +219,12 @@ fn container(spec: &RuntimePoolSpec, kafka: &TenantKafka) -> Container {
         }),
         liveness_probe: Some(probe("/live", 6)),
         readiness_probe: Some(probe("/ready", 2)),
-        volume_mounts: Some(mounts(kafka)),
+        volume_mounts: Some(mounts(tenant)),
         ..Container::default()
     }
 }
 
-fn args(spec: &RuntimePoolSpec, kafka: &TenantKafka) -> Vec<String> {
+fn args(spec: &RuntimePoolSpec, tenant: &TenantSpec) -> Vec<String> {
     let mut args: Vec<String> = vec![
         "--assignment".into(),
         "/etc/pinion/assignment/$(POD_NAME).json".into(),
@@ -238,7 +237,7 @@ fn args(spec: &RuntimePoolSpec, kafka: &TenantKafka) -> Vec<String> {
         "--admin-token-file".into(),
         "/etc/pinion/token/token".into(),
         "--brokers".into(),
-        kafka.brokers.join(","),
+        tenant.kafka.brokers.join(","),
         "--state".into(),
         "/var/lib/pinion".into(),
         "--pin".into(),
@@ -246,8 +245,16 @@ fn args(spec: &RuntimePoolSpec, kafka: &TenantKafka) -> Vec<String> {
         "--wait".into(),
         spec.wait.name().into(),
     ];
-    if kafka.credentials.is_some() {
+    if tenant.kafka.credentials.is_some() {
         args.extend(["--kafka-properties".into(), "/etc/pinion/kafka/client.properties".into()]);
+    }
+    if let Some(registry) = &tenant.registry {
+        if registry.credentials.is_some() {
+            args.extend(["--registry-config".into(), "/etc/pinion/registry/config.json".into()]);
+        }
+        if registry.authorities.is_some() {
+            args.extend(["--registry-ca".into(), "/etc/pinion/registry-ca/ca.crt".into()]);
+        }
     }
     args
 }
@@ -266,7 +273,7 @@ fn probe(path: &str, failures: i32) -> Probe {
     }
 }
 
-fn mounts(kafka: &TenantKafka) -> Vec<VolumeMount> {
+fn mounts(tenant: &TenantSpec) -> Vec<VolumeMount> {
     let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
         name: name.into(),
         mount_path: path.into(),
@@ -281,13 +288,18 @@ fn mounts(kafka: &TenantKafka) -> Vec<VolumeMount> {
         mount("state", "/var/lib/pinion", false),
         mount("tmp", "/tmp", false),
     ];
-    if kafka.credentials.is_some() {
+    if tenant.kafka.credentials.is_some() {
         mounts.push(mount("kafka", "/etc/pinion/kafka", true));
+    }
+    if let Some(registry) = &tenant.registry {
+        // Folders, as above: a pull reads what the Secret has now.
+        mounts.extend(registry.credentials.as_ref().map(|_| mount("registry", "/etc/pinion/registry", true)));
+        mounts.extend(registry.authorities.as_ref().map(|_| mount("registry-ca", "/etc/pinion/registry-ca", true)));
     }
     mounts
 }
 
-fn volumes(pool: &str, kafka: &TenantKafka) -> Vec<Volume> {
+fn volumes(pool: &str, tenant: &TenantSpec) -> Vec<Volume> {
     let scratch = |name: &str| Volume {
         name: name.into(),
         empty_dir: Some(EmptyDirVolumeSource { size_limit: Some(Quantity(SCRATCH_BYTES_MAX.into())), medium: None }),
@@ -318,9 +330,23 @@ fn volumes(pool: &str, kafka: &TenantKafka) -> Vec<Volume> {
         scratch("state"),
         scratch("tmp"),
     ];
-    if let Some(credentials) = &kafka.credentials {
+    if let Some(credentials) = &tenant.kafka.credentials {
         let properties = KeyToPath { key: credentials.key.clone(), path: "client.properties".into(), mode: None };
         volumes.push(secret("kafka", &credentials.name, Some(vec![properties])));
+    }
+    if let Some(registry) = &tenant.registry {
+        let item = |key: &str, path: &str| Some(vec![KeyToPath { key: key.into(), path: path.into(), mode: None }]);
+        let config = |name: &String| secret("registry", name, item(".dockerconfigjson", "config.json"));
+        volumes.extend(registry.credentials.as_ref().map(config));
+        volumes.extend(registry.authorities.as_ref().map(|authorities| Volume {
+            name: "registry-ca".into(),
+            config_map: Some(ConfigMapVolumeSource {
+                name: authorities.name.clone(),
+                items: item(&authorities.key, "ca.crt"),
+                ..ConfigMapVolumeSource::default()
+            }),
+            ..Volume::default()
+        }));
     }
     volumes
 }
@@ -333,7 +359,7 @@ mod tests {
     use crate::fixtures::{pool, tenant};
 
     fn template(pool: &RuntimePool) -> Json {
-        serde_json::to_value(stateful_set(pool, &tenant().kafka, 3)).unwrap()["spec"]["template"]["spec"].clone()
+        serde_json::to_value(stateful_set(pool, &tenant(), 3)).unwrap()["spec"]["template"]["spec"].clone()
     }
 
     #[test]
@@ -369,16 +395,17 @@ mod tests {
             args.join(" "),
             "--assignment /etc/pinion/assignment/$(POD_NAME).json --pod $(POD_NAME) --workers 3 --admin 0.0.0.0:9101 \
              --admin-token-file /etc/pinion/token/token --brokers kafka-0.kafka:9092,10.9.8.7:9094 --state /var/lib/pinion \
-             --pin auto --wait spin --kafka-properties /etc/pinion/kafka/client.properties"
+             --pin auto --wait spin --kafka-properties /etc/pinion/kafka/client.properties --registry-config \
+             /etc/pinion/registry/config.json --registry-ca /etc/pinion/registry-ca/ca.crt"
         );
     }
 
     #[test]
     fn every_path_on_the_command_line_is_mounted_and_every_mount_has_its_volume() {
-        let mut plain = tenant().kafka;
-        plain.credentials = None;
-        for kafka in [tenant().kafka, plain] {
-            let set = serde_json::to_value(stateful_set(&pool(), &kafka, 1)).unwrap();
+        let mut plain = tenant();
+        (plain.kafka.credentials, plain.registry) = (None, None);
+        for tenant in [tenant(), plain] {
+            let set = serde_json::to_value(stateful_set(&pool(), &tenant, 1)).unwrap();
             let pod = &set["spec"]["template"]["spec"];
             let of = |list: &Json, key: &str| -> Vec<String> {
                 list.as_array().unwrap().iter().map(|one| one[key].as_str().unwrap().to_owned()).collect()
@@ -403,9 +430,9 @@ mod tests {
 
     #[test]
     fn service_set_budget_and_spread_mean_the_same_pods() {
-        let labels = serde_json::to_value(stateful_set(&pool(), &tenant().kafka, 1)).unwrap();
+        let labels = serde_json::to_value(stateful_set(&pool(), &tenant(), 1)).unwrap();
         let labels = labels["spec"]["template"]["metadata"]["labels"].as_object().unwrap().clone();
-        let set = serde_json::to_value(stateful_set(&pool(), &tenant().kafka, 1)).unwrap();
+        let set = serde_json::to_value(stateful_set(&pool(), &tenant(), 1)).unwrap();
         let spread = &set["spec"]["template"]["spec"]["topologySpreadConstraints"];
         for selector in [
             set["spec"]["selector"]["matchLabels"].clone(),

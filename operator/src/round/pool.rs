@@ -106,7 +106,7 @@ pub(super) async fn run(
         return Err(error);
     }
     let replicas = replicas(fleet, &name, plan.placement.pods);
-    let set = desired::stateful_set(pool, &tenant.spec.0.kafka, replicas);
+    let set = desired::stateful_set(pool, &tenant.spec.0, replicas);
     context.writer.apply(Kind::StatefulSet, &set, MANAGER_POOL).await?;
     let learnt = deliver(context, fleet, &namespace, &address).await?;
     scrape(context, fleet, &address).await;
@@ -321,8 +321,16 @@ fn view(
         if let Some(said) = said {
             assigned.quarantined |= said.quarantined;
             assigned.faults += said.faults;
-            if let Some(problem) = &said.problem {
+            if said.module == module && !said.wasm.is_empty() {
+                assigned.wasm = Some(said.wasm.clone());
+            }
+            // What was wrong with another document may be right with this one. A refused module is the one to tell of, whatever
+            // another pod waits for.
+            let is_of_this = report.is_some_and(|report| report.version >= document.version);
+            let tells = is_of_this && (said.module_refused || !assigned.module_refused);
+            if let Some(problem) = said.problem.as_ref().filter(|_| tells) {
                 assigned.problem = Some(format!("pod {pod}: {problem}"));
+                assigned.module_refused = said.module_refused;
             }
         }
     }
