@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cluster::{deploy, describe, halt, list, logs, resume, rollback, top};
 use crate::error::CliError;
-use crate::{build, demo, inspect, publish, run};
+use crate::{build, demo, inspect, publish, push, run};
 
 /// Sandboxed trading strategies on Kafka market data
 #[derive(Debug, Parser)]
@@ -20,7 +20,7 @@ Examples:
 Exit codes:
   0   as asked
   64  a wrong command line or file
-  69  the broker or the cluster cannot be reached, does not let us in, or did not take what it was given
+  69  the broker, the registry or the cluster cannot be reached, does not let us in, or did not take what it was given
   70  our fault"
 )]
 pub struct Cli {
@@ -42,6 +42,8 @@ pub enum Command {
     Inspect(inspect::InspectArgs),
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
     Publish(publish::PublishArgs),
+    #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
+    Push(push::PushArgs),
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
     Deploy(deploy::DeployArgs),
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
@@ -76,6 +78,7 @@ impl Command {
             },
             Self::Inspect(args) => inspect::run(args),
             Self::Publish(args) => publish::run(args),
+            Self::Push(args) => push::run(&args),
             Self::Deploy(args) => deploy::run(&args),
             Self::List(args) => list::run(&args),
             Self::Describe(args) => describe::run(&args),
@@ -106,7 +109,7 @@ mod tests {
         let names = cli.get_subcommands().map(|command| command.get_name().to_owned());
         // clap's own, which shows the others' help.
         let names: Vec<String> = names.filter(|name| name != "help").collect();
-        assert!(names.len() >= 13, "{names:?}");
+        assert!(names.len() >= 14, "{names:?}");
         for name in names {
             let help = cli.find_subcommand_mut(&name).unwrap().render_long_help().to_string();
             let examples = help.split("Example").nth(1).unwrap_or_else(|| panic!("{name}: no example"));

@@ -10,6 +10,7 @@ pub mod error;
 pub mod inspect;
 mod output;
 pub mod publish;
+pub mod push;
 pub mod run;
 mod summary;
 mod summary_text;

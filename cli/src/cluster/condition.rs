@@ -35,6 +35,7 @@ const fn needs_a_person(reason: Reason) -> bool {
         reason,
         Reason::InvalidSpec
             | Reason::TopicForbidden
+            | Reason::RegistryForbidden
             | Reason::RiskCeiling
             | Reason::NoTenant
             | Reason::NamespaceTaken

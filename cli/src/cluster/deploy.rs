@@ -22,7 +22,7 @@ use crate::output;
 
 /// Brings the strategies of a file into the cluster, or up to date
 ///
-/// A module file goes into a ConfigMap named by its digest (at most 900 KiB; larger ones belong in a registry: module.oci). Everything
+/// A module file goes into a ConfigMap named by its digest (at most 900 KiB; a larger one goes to a registry by `pinion push`). Everything
 /// is checked by the cluster before anything is changed. Deploying never lifts a halt.
 #[derive(Debug, Args)]
 #[command(after_help = "\

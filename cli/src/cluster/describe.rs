@@ -168,6 +168,9 @@ fn how(spec: &StrategySpec, status: &StrategyStatus) -> Vec<(&'static str, Strin
     if let Some(module) = &status.module {
         let since = module.since.as_deref().map_or(String::new(), |since| format!(", since {since}"));
         fields.push(("runs", format!("sha256:{}{since}", module.running)));
+        // Of a module from a ConfigMap it is the same.
+        let stamp = module.wasm.as_ref().filter(|wasm| **wasm != module.running);
+        fields.extend(stamp.map(|wasm| ("stamp", format!("sha256:{wasm}, on its orders"))));
         fields.extend(module.previous.as_ref().map(|previous| ("before", format!("sha256:{previous}"))));
     }
     fields.push(("pool", spec.pool_name().to_owned()));

@@ -45,8 +45,9 @@ impl ModuleFile {
         if bytes.len() > MODULE_BYTES_MAX {
             let (has, most) = (count(bytes.len() as u64), count(MODULE_BYTES_MAX as u64));
             return Err(wrong(format!(
-                "it has {has} bytes, and a ConfigMap takes {most}; push it to a registry and name it by digest: \
-                 module: {{oci: REGISTRY/NAME@sha256:…}}"
+                "it has {has} bytes, and a ConfigMap takes {most}; push it to a registry, `pinion push {} \
+                 REGISTRY/NAME:TAG`, and write what this prints, `module: {{oci: …}}`, into the strategy file",
+                path.display()
             )));
         }
         Ok(Self { bytes, digest })
@@ -87,7 +88,7 @@ impl ModuleFile {
 }
 
 /// The ConfigMap of a module.
-pub(super) fn config_map_name(digest: &str) -> String {
+fn config_map_name(digest: &str) -> String {
     format!("pinion-module-{digest}")
 }
 
@@ -96,16 +97,15 @@ pub(super) fn source(digest: &str) -> Json {
     json!({"configMap": {"name": config_map_name(digest), "key": KEY}})
 }
 
-/// Whether the namespace has the module's ConfigMap.
+/// Whether the namespace has a module's ConfigMap.
 ///
 /// # Errors
 /// If nobody answers.
-pub(super) async fn is_there(cluster: &Cluster, namespace: &str, digest: &str) -> Result<bool, CliError> {
+pub(super) async fn is_there(cluster: &Cluster, namespace: &str, name: &str) -> Result<bool, CliError> {
     let api: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), namespace);
-    let name = config_map_name(digest);
     let doing = format!("look for ConfigMap {namespace}/{name}");
     // The metadata alone: the module itself is up to a megabyte.
-    Ok(cluster.ask(&doing, api.get_metadata_opt(&name)).await?.is_some())
+    Ok(cluster.ask(&doing, api.get_metadata_opt(name)).await?.is_some())
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::apply::MANAGER;
 use super::condition::generation;
 use super::connect::{Cluster, ClusterArgs, with_cluster};
 use super::deploy::progress;
-use super::module::{config_map_name, is_there, source};
+use super::module::{is_there, source};
 use super::ready::until_ready;
 use crate::error::CliError;
 use crate::inspect::Format;
@@ -24,7 +24,7 @@ const TRIES: u32 = 5;
 
 /// Brings the module back that ran before the present one
 ///
-/// Parameters, limits and everything else stay as they are. The module must have been deployed from a file.
+/// Parameters, limits and everything else stay as they are. The module must still be where it was: in its ConfigMap or its registry.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -96,17 +96,22 @@ async fn roll_back(cluster: &Cluster, name: &str) -> Result<(Strategy, String, S
         let Some(to) = modules.previous else {
             return Err(CliError::Usage(format!("{doing}: it has run no other module before this one")));
         };
-        if !is_there(cluster, &cluster.namespace, &to).await? {
+        let mut module = match &modules.previous_source {
+            Some(source) => json!(source),
+            None => source(&to),
+        };
+        if let Some(map) = module["configMap"]["name"].as_str()
+            && !is_there(cluster, &cluster.namespace, map).await?
+        {
             return Err(CliError::Usage(format!(
-                "{doing}: there is no ConfigMap {}: the module before was not deployed from a file, or has been cleared \
-                 away; deploy the file that names it",
-                config_map_name(&to)
+                "{doing}: the ConfigMap {map} of the module before has been cleared away; deploy the file that names it"
             )));
         }
-        let mut module = source(&to);
         // What the present module comes from.
-        for other in ["oci", "file"] {
-            module[other] = json!(null);
+        for other in ["oci", "file", "configMap"] {
+            if module[other].is_null() {
+                module[other] = json!(null);
+            }
         }
         // Only as it was when its status was read: a second rollback at the same time would bring back the module that failed.
         let version = now.resource_version();
