@@ -33,10 +33,11 @@ strategies: setup ## build the example strategies to WebAssembly, beside their s
 # A failure of fetch.sh is told by the tests, which skip what it would have brought, or with CI=true fail.
 test: setup-tests strategies ## every test, those on a real Kafka and a real Kubernetes included
 	@[ "$$PINION_KUBE" = off ] || tests/kube/fetch.sh >/dev/null || true
+	@[ "$$PINION_REGISTRY" = off ] || tests/registry/fetch.sh >/dev/null || true
 	@skipped=$$(mktemp); PINION_SKIPPED=$$skipped cargo test --workspace; status=$$?; sort -u $$skipped; rm $$skipped; exit $$status
 
-test-quick: setup strategies ## every test but those on a real Kafka or a real Kubernetes
-	PINION_KAFKA=off PINION_KUBE=off cargo test --workspace
+test-quick: setup strategies ## every test but those on a real Kafka, a real Kubernetes or a real registry
+	PINION_KAFKA=off PINION_KUBE=off PINION_REGISTRY=off cargo test --workspace
 
 bench: setup-tests strategies ## the benches and the end-to-end run on a real Kafka, as a table; builds a release first
 	cargo bench --workspace --benches

@@ -20,5 +20,7 @@ mod links;
 mod market;
 mod memory;
 mod operator;
+mod operator_registry;
 mod pods;
+mod registry;
 mod secured;

@@ -22,7 +22,11 @@ const ADMIN_PORT: u16 = 9101;
 pub struct StandIn {
     /// The process.
     pub runtime: Runtime,
-    _home: Scratch,
+    address: SocketAddr,
+    args: Vec<String>,
+    token: String,
+    /// What outlives the process.
+    home: Scratch,
 }
 
 impl StandIn {
@@ -32,6 +36,24 @@ impl StandIn {
     /// If the pod does not come or the process does not start.
     #[must_use]
     pub fn start(cluster: &Cluster, broker: &Broker, namespace: &str, pool: &str, pod: &str, workers: u16) -> Self {
+        Self::start_with(cluster, broker, namespace, pool, pod, workers, &[])
+    }
+
+    /// The same, with what the pod's volumes have of Secrets and ConfigMaps: for each the flag of the pod's command line, what is
+    /// mounted, such as `secret/registry`, and the key in its data. The files are as they are now.
+    ///
+    /// # Panics
+    /// If the pod or one of them does not come, or the process does not start.
+    #[must_use]
+    pub fn start_with(
+        cluster: &Cluster,
+        broker: &Broker,
+        namespace: &str,
+        pool: &str,
+        pod: &str,
+        workers: u16,
+        mounted: &[(&str, &str, &str)],
+    ) -> Self {
         let read = |what: &str, path: &str| {
             let output = cluster.kubectl(&["get", "--namespace", namespace, what, "--output", path]);
             let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -62,8 +84,41 @@ impl StandIn {
             "--workers",
             &workers,
         ];
-        let runtime =
-            Runtime::start_at(SocketAddr::new(ip, ADMIN_PORT), &[], &broker.address(), &args).with_token(&token);
-        Self { runtime, _home: home }
+        let mut args: Vec<String> = args.map(str::to_owned).into();
+        for (flag, what, key) in mounted {
+            let escaped = key.replace('.', "\\.");
+            let data = until(what, SCHEDULED, || read(what, &format!("jsonpath={{.data.{escaped}}}")));
+            let data = match what.starts_with("secret/") {
+                true => base64::engine::general_purpose::STANDARD.decode(data).expect("a Secret's data is base64"),
+                false => data.into_bytes(),
+            };
+            args.extend([(*flag).to_owned(), path(home.write(flag.trim_start_matches('-'), data))]);
+        }
+        let address = SocketAddr::new(ip, ADMIN_PORT);
+        let runtime = process(address, broker, &args, &token);
+        Self { runtime, address, args, token, home }
     }
+
+    /// Kills the process and starts another one in its place, as the kubelet does with a container: what lies on the pod's volumes
+    /// is still there.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn kill9_and_restart(self, broker: &Broker) -> Self {
+        let Self { runtime, address, args, token, home } = self;
+        runtime.kill9();
+        Self { runtime: process(address, broker, &args, &token), address, args, token, home }
+    }
+
+    /// The folder that outlives the process.
+    #[must_use]
+    pub fn home(&self) -> &std::path::Path {
+        self.home.path()
+    }
+}
+
+fn process(address: SocketAddr, broker: &Broker, args: &[String], token: &str) -> Runtime {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    Runtime::start_at(address, &[], &broker.address(), &args).with_token(token)
 }
