@@ -12,7 +12,7 @@ RELEASE := $(CARGO_TARGET_DIR)/release
 DEMO_FLAGS := $(if $(SECONDS),--seconds '$(SECONDS)') $(if $(RATE),--rate '$(RATE)') $(if $(DATA),--data '$(DATA)') \
 	$(if $(BROKERS),--brokers '$(BROKERS)') $(if $(FORMAT),--format '$(FORMAT)')
 
-.PHONY: help demo build strategies test test-quick bench fmt lint kafka kube setup setup-tests
+.PHONY: help demo build strategies images test test-quick bench fmt lint kafka kube setup setup-tests
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,10 @@ build: setup ## build the programs
 strategies: setup ## build the example strategies to WebAssembly, beside their sources
 	cargo build --workspace --bins
 	@$(PINION) build strategies-examples/*/
+
+images: setup ## the images of runtime and operator as OCI archives: path, digest, bytes of a pull. Builds a release; needs python3
+	cargo build --release -p pinion-runtime -p pinion-operator --bins
+	@deploy/images/build.sh $(RELEASE) $(CARGO_TARGET_DIR)/images
 
 # A failure of fetch.sh is told by the tests, which skip what it would have brought, or with CI=true fail.
 test: setup-tests strategies ## every test, those on a real Kafka and a real Kubernetes included

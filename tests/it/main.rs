@@ -11,6 +11,7 @@ mod delivery;
 mod desk;
 mod executions;
 mod group;
+mod images;
 mod isolation;
 mod kafka_smoke;
 mod kube_smoke;

@@ -81,6 +81,11 @@ control() {
 
 download() { apt-get -qq -o APT::Sandbox::User=root download "${debian[@]}"; }
 
+# image NAME ENTRYPOINT FILE...: made by the recipe of the released images.
+image() {
+    python3 ../../deploy/images/image.py "$dir/images/$1.tar" --name "localhost/$1:1" --entrypoint "$2" "${@:3}" >&2
+}
+
 node() {
     local dir=$1 package applet applets=()
     say "fetching Debian's ${debian[*]}"
@@ -93,11 +98,11 @@ node() {
     rm -r "$dir/packages"
     mkdir "$dir/images"
     go build -trimpath -ldflags '-s -w' -o "$dir/pause" "$here/image/pause.go"
-    python3 "$here/image/make_image.py" localhost/pause:1 "$dir/images/pause.tar" /pause "/pause=$dir/pause"
+    image pause /pause "/pause=$dir/pause"
     for applet in sh cat grep sleep ls id nc httpd; do
         applets+=("/bin/$applet@busybox")
     done
-    python3 "$here/image/make_image.py" localhost/busybox:1 "$dir/images/busybox.tar" /bin/sh "/bin/busybox=$dir/bin/busybox" "${applets[@]}"
+    image busybox /bin/sh "/bin/busybox=$dir/bin/busybox" "${applets[@]}"
 }
 
 # part NAME INPUT...: prints the folder of a part, made first where it is not there.
@@ -127,7 +132,7 @@ part() {
 for name; do
     case $name in
         control) part control etcd/* kube/* kwok/* kubectl.txt unpack_kubectl.py ;;
-        node) part node image/* ;;
+        node) part node image/* ../../deploy/images/image.py ;;
         *) say "no such part: $name" && exit 2 ;;
     esac
 done

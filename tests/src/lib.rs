@@ -7,6 +7,7 @@
 
 pub mod captures;
 pub mod http;
+pub mod images;
 pub mod kafka;
 pub mod kube;
 pub mod native;
