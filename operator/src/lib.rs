@@ -20,6 +20,7 @@ pub mod desired;
 pub mod fence;
 pub mod figures;
 pub mod fleet;
+pub mod pinning;
 pub mod place;
 pub mod plan;
 pub mod rollout;

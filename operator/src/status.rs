@@ -15,6 +15,7 @@ use crate::fence::Held;
 use crate::figures::Shown;
 use crate::modules::ModuleError;
 use crate::names::{LABEL_POOL, LABEL_RUNTIME};
+use crate::pinning::{self, Pinning};
 use crate::place::Shortage;
 use crate::rollout::Rollout;
 use crate::round::Absent;
@@ -52,6 +53,10 @@ pub struct Assigned {
     pub waiting: Option<Held>,
     /// Each of its pods with its shards and their workers.
     pub pods: Vec<(String, Vec<u16>, Vec<u16>)>,
+    /// Where its workers run, as its pods say.
+    pub pinning: Option<Pinning>,
+    /// Its pool is to be on cores of its own.
+    pub require_pinned: bool,
     /// A pod does not run all that it is to run.
     pub unsettled: bool,
     /// A pod has put it into quarantine.
@@ -79,6 +84,11 @@ impl Assigned {
         let placed: usize = self.pods.iter().map(|(_, shards, _)| shards.len()).sum();
         !self.unsettled && self.waiting.is_none() && self.shards > 0 && placed == usize::from(self.shards)
     }
+
+    /// Whether it is to run on cores of its own and does not, as far as anybody knows.
+    fn lacks_cores(&self) -> bool {
+        self.require_pinned && self.pinning != Some(Pinning::Exclusive)
+    }
 }
 
 /// What a round has found of a pool.
@@ -92,8 +102,8 @@ pub struct PoolView {
     pub workers: u32,
     /// Workers that serve a strategy.
     pub workers_used: u32,
-    /// Whether every worker has a core of its own, if any pod says.
-    pub pinned: Option<bool>,
+    /// Where their workers run, as they say.
+    pub pinning: Option<Pinning>,
 }
 
 /// Something that happened, for `kubectl describe`.
@@ -187,6 +197,7 @@ fn absent(why: &Absent) -> (Reason, String) {
 
 fn running(assigned: &Assigned) -> Vec<Say> {
     let settled = assigned.is_settled();
+    let pinned = pinning::condition(assigned.pinning.as_ref());
     let (reason, message) = if assigned.quarantined {
         (Reason::Quarantined, "an instance faulted too often and is not called any more".to_owned())
     } else if let Some(problem) = &assigned.problem {
@@ -196,12 +207,14 @@ fn running(assigned: &Assigned) -> Vec<Say> {
         (reason, shortage.to_string())
     } else if let Some(held) = assigned.waiting {
         (Reason::WaitingForFence, held.to_string())
+    } else if settled && assigned.lacks_cores() {
+        (Reason::SharedCores, format!("the pool's requirePinned is not met: {}", pinned.3))
     } else if settled {
         (Reason::AsSpecified, "all shards run".to_owned())
     } else {
         (Reason::InProgress, "the pods are taking it on".to_owned())
     };
-    let ready = settled && !assigned.quarantined && assigned.problem.is_none();
+    let ready = settled && !assigned.quarantined && assigned.problem.is_none() && !assigned.lacks_cores();
     let mut says = vec![
         say(ConditionType::Ready, ready, reason, message.clone()),
         say(ConditionType::Progressing, !ready && !assigned.quarantined, reason, message),
@@ -220,6 +233,7 @@ fn running(assigned: &Assigned) -> Vec<Say> {
         ),
         None => say(ConditionType::RolledBack, false, Reason::AsSpecified, "the release of the spec is assigned"),
     });
+    says.push(pinned);
     says.push(objective(assigned));
     says
 }
@@ -333,6 +347,11 @@ fn happenings(before: &StrategyStatus, after: &StrategyStatus, view: &StrategyVi
         if let Some(ready) = turned(ConditionType::Ready).filter(|ready| ready.reason == Reason::Quarantined) {
             tell(EventType::Warning, "Quarantined", format!("{}; {} faults", ready.message, assigned.faults));
         }
+        if assigned.require_pinned
+            && let Some(pinned) = turned(ConditionType::Pinned).filter(|now| now.status == ConditionStatus::False)
+        {
+            tell(EventType::Warning, "NotPinned", pinned.message);
+        }
         if before.workers != after.workers && after.workers > 0 {
             let note = format!("{} workers, from {}: {}", after.workers, before.workers, assigned.decision.why);
             tell(EventType::Normal, "Scaled", note);
@@ -355,24 +374,13 @@ pub fn pool(resource: &RuntimePool, view: &PoolView, now: Timestamp) -> RuntimeP
     let before = resource.status.clone().unwrap_or_default();
     let generation = resource.metadata.generation.unwrap_or_default();
     let required = resource.spec.0.require_pinned;
-    let pinned = match view.pinned {
-        Some(true) => say(ConditionType::Pinned, true, Reason::AsSpecified, "every worker has a core of its own"),
-        Some(false) => {
-            say(ConditionType::Pinned, false, Reason::SharedCores, "workers share cores; see the guide on hosts")
-        }
-        None => (ConditionType::Pinned, ConditionStatus::Unknown, Reason::NotMeasured, "no pod has said".into()),
-    };
+    let pinned = pinning::condition(view.pinning.as_ref());
     let all_ready = view.ready_pods >= view.pods;
     let ready = if !all_ready {
         let message = format!("{} of {} pods answer", view.ready_pods, view.pods);
         say(ConditionType::Ready, false, Reason::NoReadyPod, message)
-    } else if required && view.pinned != Some(true) {
-        say(
-            ConditionType::Ready,
-            false,
-            Reason::SharedCores,
-            "requirePinned, and not every worker has a core of its own",
-        )
+    } else if required && view.pods > 0 && view.pinning != Some(Pinning::Exclusive) {
+        say(ConditionType::Ready, false, Reason::SharedCores, format!("requirePinned is not met: {}", pinned.3))
     } else {
         say(ConditionType::Ready, true, Reason::AsSpecified, "every pod answers")
     };
@@ -418,6 +426,37 @@ mod tests {
         assert_eq!(second[0].last_transition_time, first[0].last_transition_time);
         let third = conditions(&second, ready(true, Reason::AsSpecified), 2, at(20));
         assert_ne!(third[0].last_transition_time, second[0].last_transition_time);
+    }
+
+    /// What a round says of a pool and of its strategy, whose pods have all answered so.
+    fn ready(require_pinned: bool, pods: u32, pinning: Option<Pinning>) -> [(bool, Reason); 2] {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let mut resource = crate::fixtures::pool();
+        resource.spec.0.require_pinned = require_pinned;
+        let view = PoolView { pods, ready_pods: pods, pinning: pinning.clone(), ..PoolView::default() };
+        let assigned = Assigned {
+            shards: 1,
+            pods: vec![("default-0".into(), vec![0], vec![0])],
+            pinning,
+            require_pinned,
+            ..Assigned::default()
+        };
+        let of_strategy = conditions(&[], running(&assigned), 1, now);
+        [pool(&resource, &view, now).conditions, of_strategy].map(|conditions| {
+            let ready = conditions.iter().find(|condition| condition.kind == ConditionType::Ready).unwrap();
+            (ready.status == ConditionStatus::True, ready.reason)
+        })
+    }
+
+    #[test]
+    fn ready_is_withheld_until_the_pods_say_that_their_cores_are_their_own_where_the_pool_asks_for_it() {
+        let shared = || Some(Pinning::Shared("default-0: it may run on all 2 cores".into()));
+        let (yes, no) = ((true, Reason::AsSpecified), (false, Reason::SharedCores));
+        assert_eq!(ready(true, 1, Some(Pinning::Exclusive)), [yes, yes]);
+        assert_eq!(ready(true, 1, shared()), [no, no]);
+        assert_eq!(ready(true, 1, None), [no, no]);
+        assert_eq!(ready(false, 1, shared()), [yes, yes]);
+        assert_eq!(ready(true, 0, None)[0], yes, "no pod, no worker that shares a core");
     }
 
     #[test]

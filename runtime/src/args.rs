@@ -173,6 +173,9 @@ pub struct RuntimeArgs {
     /// Workers, each on a core of its own where there is one.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(WORKERS_MAX)), requires = "assignment")]
     pub workers: u16,
+    /// Cores that this pod is to have for itself; it reports whether it has.
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, requires = "assignment")]
+    pub cores: u16,
     /// A folder for what a restart of the process needs: the last document and its lease, modules.
     #[arg(long, value_name = "DIR", requires = "assignment")]
     pub state: Option<PathBuf>,
@@ -192,7 +195,7 @@ impl RuntimeArgs {
     pub fn config(&self) -> Result<RunConfig, RunError> {
         match (&self.assignment, &self.pod, &self.state) {
             (Some(file), Some(pod), Some(state)) => {
-                let pod = PodConfig { pod: pod.clone(), file: file.clone(), state: state.clone() };
+                let pod = PodConfig { pod: pod.clone(), file: file.clone(), state: state.clone(), cores: self.cores };
                 self.process.config(Source::Assignment(pod), usize::from(self.workers), Fence::closed())
             }
             _ => from_files(&self.files, &self.process),

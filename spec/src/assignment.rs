@@ -78,8 +78,11 @@ pub struct PodReport {
     pub settled: bool,
     /// Digests of modules that it needs and cannot pull itself.
     pub missing_modules: Vec<String>,
-    /// Cores of its workers, `None` where a worker is not on a core of its own.
+    /// The core that each worker is bound to; `None` where there is none, or where it is not the pod's alone.
     pub cores: Vec<Option<u32>>,
+    /// Why the pod's cores are not its alone, for a person; absent where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cores_shared: Option<String>,
     /// What runs.
     pub strategies: Vec<StrategyReport>,
 }

@@ -174,7 +174,7 @@ pub const BROKER_CLOCK_NEGATIVE: Metric = counter(
 pub const WORKER_PINNED: Metric = gauge(
     "pinion_worker_pinned",
     &["worker", "core"],
-    "1 where the worker really runs on that core alone, 0 where not.",
+    "1 where the worker is bound to that core, which in a pod is the pod's alone; 0 where not.",
 );
 
 pub const WORKER_BUSY: Metric =

@@ -13,7 +13,7 @@ pub struct RuntimePoolSpec {
     #[schemars(length(min = 1, max = 512), regex(pattern = "^[^\\s]+$"))]
     pub image: String,
     /// Exclusive cores of one pod. One of them is left to Kafka's client and the admin port, the others are workers; a
-    /// pod of one core has one worker, which shares it.
+    /// pod of one core has one worker, which shares it with these.
     #[schemars(range(min = 1, max = 64))]
     pub cores_per_pod: u16,
     /// Memory of one pod, MiB, request and limit.
@@ -31,7 +31,8 @@ pub struct RuntimePoolSpec {
     #[serde(default)]
     #[schemars(length(max = 16))]
     pub tolerations: Vec<Toleration>,
-    /// The pool is not Ready before its pods report that every worker has a core of its own.
+    /// Neither the pool nor its strategies are Ready before the pods report that their workers run on cores that are the
+    /// pod's alone.
     #[serde(default)]
     pub require_pinned: bool,
     /// Pods even when nothing asks for them.
@@ -116,7 +117,7 @@ pub enum TaintEffect {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wait {
-    /// Never let the core go: lowest latency.
+    /// Never let the core go: lowest latency. Needs two cores.
     Spin,
     /// Let others run between two looks.
     Yield,

@@ -38,7 +38,7 @@ pub enum ConditionType {
     Ready,
     /// It is on its way to what its spec asks.
     Progressing,
-    /// Every worker is on a core of its own, as its pod reports.
+    /// Every worker is bound to a core, and its pod's cores are its pod's alone, as the pods report.
     Pinned,
     /// The 99th percentile of decision latency is within its objective.
     #[serde(rename = "SLOMet")]
@@ -111,7 +111,7 @@ pub enum Reason {
     HaltedBySpec,
     /// The tenant is suspended.
     TenantSuspended,
-    /// Workers share cores.
+    /// Other pods may run on the workers' cores, or a worker is bound to none.
     SharedCores,
     /// The objective is missed.
     ObjectiveMissed,

@@ -66,8 +66,8 @@ const RUNTIME_POOL: [Rule; 5] = [
     rule("spec", "self.minPods <= self.maxPods", "minPods: no more than maxPods"),
     rule(
         "spec",
-        "!self.requirePinned || self.coresPerPod >= 2",
-        "requirePinned needs coresPerPod of at least 2: one core is for Kafka's client and the admin port",
+        "self.wait != 'spin' || self.coresPerPod >= 2",
+        "wait: spin needs coresPerPod of at least 2: on one core a worker that never lets go keeps Kafka's client from it",
     ),
     rule(
         "spec.tolerations[]",

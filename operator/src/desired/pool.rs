@@ -232,6 +232,8 @@ fn args(spec: &RuntimePoolSpec, tenant: &TenantSpec) -> Vec<String> {
         "$(POD_NAME)".into(),
         "--workers".into(),
         spec.workers_per_pod().to_string(),
+        "--cores".into(),
+        spec.cores_per_pod.to_string(),
         "--admin".into(),
         format!("0.0.0.0:{ADMIN_PORT}"),
         "--admin-token-file".into(),
@@ -393,7 +395,7 @@ mod tests {
         let args: Vec<&str> = args.as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
         assert_eq!(
             args.join(" "),
-            "--assignment /etc/pinion/assignment/$(POD_NAME).json --pod $(POD_NAME) --workers 3 --admin 0.0.0.0:9101 \
+            "--assignment /etc/pinion/assignment/$(POD_NAME).json --pod $(POD_NAME) --workers 3 --cores 4 --admin 0.0.0.0:9101 \
              --admin-token-file /etc/pinion/token/token --brokers kafka-0.kafka:9092,10.9.8.7:9094 --state /var/lib/pinion \
              --pin auto --wait spin --kafka-properties /etc/pinion/kafka/client.properties --registry-config \
              /etc/pinion/registry/config.json --registry-ca /etc/pinion/registry-ca/ca.crt"

@@ -17,6 +17,7 @@ use crate::desired::pool as desired;
 use crate::fleet::{Fleet, ordinal};
 use crate::kinds::Kind;
 use crate::names::{LABEL_POOL, MANAGER_ASSIGNMENT, MANAGER_POOL, admin_token_secret, assignment_config_map};
+use crate::pinning::Pinning;
 use crate::place::PoolSize;
 use crate::plan::{Candidate, Plan, plan};
 use crate::pods::Address;
@@ -111,12 +112,19 @@ pub(super) async fn run(
     let learnt = deliver(context, fleet, &namespace, &address).await?;
     scrape(context, fleet, &address).await;
 
-    let strategies: Vec<Assigned> = admitted
+    let mut strategies: Vec<Assigned> = admitted
         .iter()
         .zip(decisions)
         .zip(releases)
         .map(|((one, decision), change)| view(fleet, &plan, &namespace, one, decision, change, suspended))
         .collect();
+    for strategy in &mut strategies {
+        strategy.require_pinned = pool.spec.0.require_pinned;
+        strategy.pinning = Pinning::of(strategy.pods.iter().map(|(pod, _, workers)| {
+            let report = fleet.pods.get(pod).and_then(|member| member.report.as_ref());
+            (pod.as_str(), report, Some(&workers[..]))
+        }));
+    }
     let settled = strategies.iter().all(|strategy| strategy.is_settled());
     let idle = fleet
         .pods
@@ -338,9 +346,9 @@ fn view(
 }
 
 fn pool_view(fleet: &Fleet, plan: &Plan, pods: u16, workers: u16) -> PoolView {
-    let answering = fleet.pods.values().filter(|member| !member.is_gone && !member.is_silent(mono_ns()));
-    let reports: Vec<&PodReport> = answering.filter_map(|member| member.report.as_ref()).collect();
-    let cores: Vec<Option<u32>> = reports.iter().flat_map(|report| report.cores.iter().copied()).collect();
+    let answering = fleet.pods.iter().filter(|(_, member)| !member.is_gone && !member.is_silent(mono_ns()));
+    let reports: Vec<(&String, &PodReport)> =
+        answering.filter_map(|(name, member)| Some((name, member.report.as_ref()?))).collect();
     let used: std::collections::BTreeSet<_> =
         plan.placement.outcomes.values().flat_map(|outcome| &outcome.workers).collect();
     PoolView {
@@ -348,6 +356,6 @@ fn pool_view(fleet: &Fleet, plan: &Plan, pods: u16, workers: u16) -> PoolView {
         ready_pods: u32::try_from(reports.len()).unwrap_or(u32::MAX),
         workers: u32::try_from(reports.len()).unwrap_or(u32::MAX).saturating_mul(u32::from(workers)),
         workers_used: u32::try_from(used.len()).unwrap_or(u32::MAX),
-        pinned: (!cores.is_empty()).then(|| cores.iter().all(Option::is_some)),
+        pinning: Pinning::of(reports.iter().map(|(pod, report)| (pod.as_str(), Some(*report), None))),
     }
 }

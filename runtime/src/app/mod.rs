@@ -306,7 +306,7 @@ impl App {
             };
             let thread = spawn(format!("worker-{index}"), move || {
                 let given = pin::pin_current(core);
-                parts.metrics.core.set(given.and_then(|core| i64::try_from(core).ok()).unwrap_or(-1));
+                parts.metrics.thread.set(rustix::thread::gettid().as_raw_nonzero().get().into());
                 tracing::info!(worker = index, asked = ?core, ?given, "worker runs");
                 Worker::new(parts).run();
             })?;

@@ -39,6 +39,8 @@ pub struct PodConfig {
     pub file: PathBuf,
     /// What is kept over a restart of the process: the last document, its lease, modules.
     pub state: PathBuf,
+    /// Cores that are to be the pod's alone; 0: nobody has told it.
+    pub cores: u16,
 }
 
 /// A document that is not taken.
@@ -158,6 +160,7 @@ impl Assignments {
         kafka: Kafka,
         fence: Fence,
     ) -> Result<Self, PodError> {
+        metrics.give_cores(config.cores);
         let modules = Arc::new(Modules::open(config.state.join("modules"))?);
         let pulls = Pulls::start(registry, Arc::clone(&modules)).map_err(PodError::Pulls)?;
         let workers = lock(&app).as_ref().map_or_else(Workers::default, App::workers);
@@ -272,7 +275,8 @@ impl Assignments {
     pub fn report(&self) -> PodReport {
         // Not waited for: a load may hold the app for seconds, and the operator asks often.
         let running = self.app.try_lock().ok().map(|app| app.as_ref().map(App::reports).unwrap_or_default());
-        let cores = self.metrics.workers().iter().map(|worker| u32::try_from(worker.core.get()).ok()).collect();
+        let pinning = self.metrics.pinning();
+        let number = |core: &Option<usize>| core.and_then(|core| u32::try_from(core).ok());
         let mut state = self.state();
         let held = state.held.as_ref().map(|held| held.version);
         let fresh = running.is_some();
@@ -283,7 +287,8 @@ impl Assignments {
             version: held.unwrap_or_default(),
             settled: fresh && held.is_some() && state.applied == held && state.problems.is_empty(),
             missing_modules: state.missing.clone(),
-            cores,
+            cores: pinning.cores.iter().map(number).collect(),
+            cores_shared: pinning.shared,
             strategies: state.said.strategies.clone(),
         };
         for assigned in state.held.iter().flat_map(|held| &held.strategies) {

@@ -72,11 +72,10 @@ fn feeds(metrics: &Metrics, out: &mut Exposition) {
 }
 
 fn workers(metrics: &Metrics, out: &mut Exposition) {
-    for worker in metrics.workers() {
+    for (worker, core) in metrics.workers().iter().zip(metrics.pinning().cores) {
         let index = worker.index.to_string();
-        let core = worker.core.get();
-        let named = if core < 0 { String::new() } else { core.to_string() };
-        out.gauge(&names::WORKER_PINNED, &[&index, &named], f64::from(u8::from(core >= 0)));
+        let named = core.map_or_else(String::new, |core| core.to_string());
+        out.gauge(&names::WORKER_PINNED, &[&index, &named], f64::from(u8::from(core.is_some())));
         out.sample(&names::WORKER_BUSY, &[&index], seconds(worker.busy_ns.get()));
         out.counter(&names::EGRESS_FULL, &[&index], worker.egress_full.get());
         out.counter(&names::SEQUENCE_GAPS, &[&index], worker.gaps.get());

@@ -8,16 +8,18 @@ mod exposition;
 mod recorder;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 pub use exposition::scrape;
 pub use recorder::{LATENCY_NS_MAX, Latency, Recorder, RecorderReader, recorder};
 
 use ended::Ended;
 use pinion_spec::strategy::TradingState;
+use rustix::thread::Pid;
 
 use crate::decode::DecodeError;
 use crate::event::Body;
+use crate::pin;
 use crate::risk::DenyReason;
 use crate::sandbox::FaultKind;
 
@@ -190,8 +192,8 @@ impl FeedMetrics {
 pub struct WorkerMetrics {
     /// Which worker.
     pub index: usize,
-    /// The core it was really given, -1 where it runs unpinned.
-    pub core: Gauge,
+    /// Its thread, 0 before it runs.
+    pub thread: Gauge,
     /// Times that the outbound ring had no room.
     pub egress_full: Counter,
     /// Time spent on events rather than waiting, ns.
@@ -203,13 +205,17 @@ pub struct WorkerMetrics {
 }
 
 impl WorkerMetrics {
-    /// All at zero, unpinned.
+    /// All at zero.
     #[must_use]
     pub fn new(index: usize, queue: RecorderReader) -> Self {
-        let core = Gauge::default();
-        core.set(-1);
         let zero = Counter::default;
-        Self { index, core, egress_full: zero(), busy_ns: zero(), gaps: zero(), queue }
+        Self { index, thread: Gauge::default(), egress_full: zero(), busy_ns: zero(), gaps: zero(), queue }
+    }
+
+    /// The core that it is bound to now; the kernel frees threads whose cores are taken from them.
+    fn core(&self) -> Option<usize> {
+        let thread = i32::try_from(self.thread.get()).ok().and_then(Pid::from_raw);
+        thread.and_then(|thread| pin::bound(Some(thread)))
     }
 }
 
@@ -327,6 +333,16 @@ pub struct Metrics {
     sent: Mutex<Vec<Arc<SentMetrics>>>,
     ended: Mutex<Ended>,
     assignment: AssignmentMetrics,
+    cores_given: OnceLock<u16>,
+}
+
+/// Where workers really run.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Pinning {
+    /// The core of each worker; `None` where it is bound to none, or where it is not its pod's alone.
+    pub cores: Vec<Option<usize>>,
+    /// Why the cores are not the pod's alone, if they are not. Outside of pods nobody asks.
+    pub shared: Option<String>,
 }
 
 /// What a pod counts of its assignment documents. Its writer holds the lock of the documents.
@@ -351,6 +367,21 @@ impl Metrics {
     #[must_use]
     pub const fn assignment(&self) -> &AssignmentMetrics {
         &self.assignment
+    }
+
+    /// Says how many cores this pod is to have for itself, 0 if nobody has told it.
+    pub fn give_cores(&self, cores: u16) {
+        // Told once, when the pod begins.
+        let _ = self.cores_given.set(cores);
+    }
+
+    /// Where workers run at this moment. Some system calls and a thread.
+    #[must_use]
+    pub fn pinning(&self) -> Pinning {
+        let given = self.cores_given.get();
+        let shared = given.and_then(|given| pin::shared(&pin::granted(), &pin::online(), *given));
+        let own = |worker: &Arc<WorkerMetrics>| worker.core().filter(|_| shared.is_none());
+        Pinning { cores: self.workers().iter().map(own).collect(), shared }
     }
 
     /// Shows a feed.
