@@ -108,7 +108,7 @@ pub(crate) fn becomes(
 /// A tenant whose one strategy decides by the record alone, over four partitions.
 pub(crate) struct Desk<'a> {
     pub(crate) cluster: &'a Cluster,
-    pub(crate) broker: &'static Broker,
+    pub(crate) broker: &'a Broker,
     pub(crate) name: String,
     pub(crate) strategy: Strategy,
     pub(crate) module: PathBuf,
@@ -117,7 +117,7 @@ pub(crate) struct Desk<'a> {
 }
 
 impl<'a> Desk<'a> {
-    pub(crate) fn new(cluster: &'a Cluster, broker: &'static Broker) -> Option<Self> {
+    pub(crate) fn new(cluster: &'a Cluster, broker: &'a Broker) -> Option<Self> {
         let path = SPOT.path()?;
         let name = Broker::unique_topic("desk").replace('.', "-").to_lowercase();
         let mut strategy = strategies::example("record-only");

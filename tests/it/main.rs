@@ -20,6 +20,7 @@ mod layers;
 mod links;
 mod market;
 mod memory;
+mod node_pod;
 mod operator;
 mod operator_registry;
 mod pods;

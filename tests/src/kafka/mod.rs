@@ -4,7 +4,7 @@ mod client;
 mod process;
 mod secured;
 
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -37,6 +37,7 @@ static TOPICS: AtomicU32 = AtomicU32::new(0);
 pub struct Broker {
     jars: PathBuf,
     dir: PathBuf,
+    host: IpAddr,
     port: u16,
     /// Whether it asks who its clients are; see [`Secured`].
     secured: bool,
@@ -50,8 +51,17 @@ impl Broker {
     /// If the broker can be had and does not start.
     #[must_use]
     pub fn start() -> Option<Self> {
+        Self::start_at(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    /// The same at another of this machine's addresses: the pods of a real node reach [`crate::kube::NODE_ADDRESS`].
+    ///
+    /// # Panics
+    /// If the broker can be had and does not start.
+    #[must_use]
+    pub fn start_at(host: IpAddr) -> Option<Self> {
         match jars() {
-            Ok(jars) => Some(Self::start_from(jars, false)),
+            Ok(jars) => Some(Self::start_from(jars, host, false)),
             Err(why) => {
                 skip(&why);
                 None
@@ -65,7 +75,7 @@ impl Broker {
     /// If the broker can be had and does not start.
     #[must_use]
     pub fn shared() -> Option<&'static Self> {
-        match SHARED.get_or_init(|| jars().map(|jars| Self::start_from(jars, false))) {
+        match SHARED.get_or_init(|| jars().map(|jars| Self::start_from(jars, Ipv4Addr::LOCALHOST.into(), false))) {
             Ok(broker) => Some(broker),
             Err(why) => {
                 skip(why);
@@ -77,7 +87,7 @@ impl Broker {
     /// `host:port`, as `bootstrap.servers` wants it.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.host, self.port)
     }
 
     /// Kills the broker as a power cut would: no flush, no goodbye.
@@ -110,14 +120,14 @@ impl Broker {
         format!("{prefix}-{}", TOPICS.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn start_from(jars: PathBuf, secured: bool) -> Self {
+    fn start_from(jars: PathBuf, host: IpAddr, secured: bool) -> Self {
         let n = BROKERS.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("pinion-kafka-{}-{n}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("make the broker's folder");
         if secured {
             secured::prepare(&dir).unwrap_or_else(|why| panic!("make the broker's key: {why}"));
         }
-        let mut broker = Self { jars, dir, port: 0, secured, process: None };
+        let mut broker = Self { jars, dir, host, port: 0, secured, process: None };
         // Between a port's being found free and the broker's taking it, another process may take it.
         let mut why = String::new();
         for _ in 0..3 {
@@ -151,10 +161,11 @@ impl Broker {
         let protocol = if self.secured { "SASL_SSL" } else { "PLAINTEXT" };
         let own = format!(
             "\nlog.dirs={}/data\n\
-             listeners={protocol}://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
-             advertised.listeners={protocol}://127.0.0.1:{port}\n\
+             listeners={protocol}://{host}:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
+             advertised.listeners={protocol}://{host}:{port}\n\
              controller.quorum.voters=1@127.0.0.1:{controller_port}\n",
             self.dir.display(),
+            host = self.host,
             port = self.port,
         );
         std::fs::write(self.properties(), common + &own).expect("write server.properties");

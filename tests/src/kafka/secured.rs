@@ -9,6 +9,7 @@
 //! ```
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -78,7 +79,7 @@ impl Secured {
     /// If the broker can be had and does not start.
     #[must_use]
     pub fn shared() -> Option<&'static Self> {
-        let start = |jars| Self { broker: Broker::start_from(jars, true), users: AtomicUsize::new(0) };
+        let start = |jars| Self { broker: Broker::start_from(jars, Ipv4Addr::LOCALHOST.into(), true), users: AtomicUsize::new(0) };
         match SHARED.get_or_init(|| jars().map(start)) {
             Ok(secured) => Some(secured),
             Err(why) => {

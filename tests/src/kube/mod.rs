@@ -54,12 +54,14 @@ pub struct Setup {
     /// Custom resource definitions, applied before the controllers start: those learn of later ones only after 30 s, and
     /// until then a quota refuses every object of such a type.
     pub definitions: Vec<PathBuf>,
+    /// Whether the real node's kubelet gives whole cores away; else all pods may run on all of them.
+    pub exclusive_cores: bool,
 }
 
 impl From<Tier> for Setup {
-    /// Two nodes of kwok's, no custom resources.
+    /// Two nodes of kwok's, no custom resources, cores given away.
     fn from(tier: Tier) -> Self {
-        Self { tier, fake_nodes: 2, definitions: Vec::new() }
+        Self { tier, fake_nodes: 2, definitions: Vec::new(), exclusive_cores: true }
     }
 }
 

@@ -117,8 +117,9 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
         Ok(containerd)
     }
 
-    pub(super) fn kubelet(&self) -> Result<Command, String> {
+    pub(super) fn kubelet(&self, exclusive_cores: bool) -> Result<Command, String> {
         let (node, pki) = (self.folder(), &self.plan.pki);
+        let policy = if exclusive_cores { "static" } else { "none" };
         let config = format!(
             "apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -139,7 +140,7 @@ failCgroupV1: false
 cgroupDriver: cgroupfs
 # The static policy rounds the reservation up to a whole core, but takes only the 100m off what can be given out: a pod with a
 # core of its own and small pods fit beside each other on two cores.
-cpuManagerPolicy: static
+cpuManagerPolicy: {policy}
 systemReserved: {{cpu: 100m, memory: 100Mi}}
 cpuManagerReconcilePeriod: 2s
 nodeStatusUpdateFrequency: 5s

@@ -74,7 +74,7 @@ impl Cluster {
             must(&self.try_apply(&fake_nodes(setup.fake_nodes)), "make the nodes")?;
         }
         if let Some(debian) = self.debian {
-            self.bring_up_node(debian)?;
+            self.bring_up_node(debian, setup.exclusive_cores)?;
         }
         let nodes = setup.fake_nodes as usize + usize::from(self.debian.is_some());
         self.wait_until("the nodes are ready", |plan| nodes_ready(plan) == nodes)?;
@@ -107,9 +107,9 @@ impl Cluster {
         Ok(())
     }
 
-    fn bring_up_node(&mut self, debian: &'static Path) -> Result<(), String> {
+    fn bring_up_node(&mut self, debian: &'static Path, exclusive_cores: bool) -> Result<(), String> {
         let node = Node { plan: &self.plan, debian };
-        let (containerd, kubelet, proxy) = (node.containerd()?, node.kubelet()?, node.kube_proxy()?);
+        let (containerd, kubelet, proxy) = (node.containerd()?, node.kubelet(exclusive_cores)?, node.kube_proxy()?);
         self.run("containerd", containerd)?;
         self.wait_until("containerd answers", |plan| Node { plan, debian }.containerd_answers())?;
         let node = Node { plan: &self.plan, debian };
