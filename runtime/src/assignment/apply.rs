@@ -117,6 +117,8 @@ fn fixed(strategy: &Strategy) -> Strategy {
     fixed.spec.risk = None;
     fixed.spec.trading_state = Default::default();
     fixed.spec.replicas = 0;
+    fixed.spec.scaling = Default::default();
+    fixed.spec.rollout = Default::default();
     fixed
 }
 
@@ -193,6 +195,9 @@ fn change(pod: &Assignments, group: &str, running: &Running, wanted: &Wanted<'_>
         }
         if held.strategy.spec.risk != spec.risk {
             with(pod, |app| app.set_limits(&name.0, &name.1, &spec.risk.clone().unwrap_or_default()))?;
+        }
+        if held.strategy.spec.scaling != spec.scaling {
+            with(pod, |app| app.set_scaling(&name.0, &name.1, &spec.scaling))?;
         }
     }
     let come: Vec<AssignedShard> = there.difference(&here).copied().collect();
