@@ -13,6 +13,7 @@ pub mod native;
 pub mod operator;
 pub mod pod;
 pub mod programs;
+pub mod prometheus;
 pub mod require;
 pub mod rig;
 pub mod runtime;
