@@ -10,6 +10,14 @@ use crate::kinds::Kind;
 /// Upper bounds of a round's time, seconds: without writes it is under a millisecond, with pods that do not answer some seconds.
 const ROUND_BUCKETS: [f64; 10] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
+/// Calls to pods, and how each may end.
+const POD_CALLS: [(&str, &[&str]); 4] = [
+    ("report", &["ok", "unreached", "failed"]),
+    ("assign", &["ok", "unreached", "failed"]),
+    ("module", &["ok", "failed"]),
+    ("metrics", &["ok", "failed"]),
+];
+
 /// The counters.
 pub struct Metrics {
     registry: Registry,
@@ -64,7 +72,20 @@ impl Metrics {
             registry,
         };
         metrics.lead(None);
+        metrics.begin();
         Ok(metrics)
+    }
+
+    /// Shows at 0 what is bound to come: Prometheus takes a counter that appears at 1 for one that has never grown.
+    fn begin(&self) {
+        for outcome in ["done", "failed"] {
+            self.rounds.with_label_values(&[outcome]);
+        }
+        for (call, outcomes) in POD_CALLS {
+            for outcome in outcomes {
+                self.pod_calls.with_label_values(&[call, outcome]);
+            }
+        }
     }
 
     /// Leads in this term, or does not.
@@ -96,8 +117,9 @@ impl Metrics {
         self.pod_calls.with_label_values(&[call, outcome]).inc();
     }
 
-    /// Shards were given to other pods.
+    /// Shards were given to other pods, or none; the first round of a tenant shows both of its counters at 0.
     pub fn moved(&self, tenant: &str, shards: u64) {
+        self.rollbacks.with_label_values(&[tenant]);
         self.moves.with_label_values(&[tenant]).inc_by(shards);
     }
 

@@ -45,6 +45,12 @@ pub fn thread_cpu_ns() -> u64 {
     ns(ClockId::ThreadCPUTime)
 }
 
+/// CPU nanoseconds that all threads of the process have had together. A system call.
+#[must_use]
+pub fn process_cpu_ns() -> u64 {
+    ns(ClockId::ProcessCPUTime)
+}
+
 #[expect(clippy::cast_sign_loss, reason = "all clocks are past their epoch")]
 fn ns(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);

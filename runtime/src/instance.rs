@@ -507,6 +507,7 @@ impl Instance {
     /// Copies out what a person reads, a few times a second: log lines to the control plane, gauges to the metrics.
     pub fn report(&mut self, notices: &Sender<Notice>) {
         let Some(guest) = self.guest.as_mut() else { return };
+        self.parts.metrics.memory_bytes.set(i64::try_from(guest.memory_bytes()).unwrap_or(i64::MAX));
         let host = guest.host();
         if std::mem::take(&mut self.log_waits) {
             let mut lines = Vec::new();

@@ -51,6 +51,8 @@ fn fixed(strategy: &Strategy) -> Strategy {
     fixed.spec.params.clear();
     fixed.spec.risk = None;
     fixed.spec.trading_state = Default::default();
+    fixed.spec.scaling = Default::default();
+    fixed.spec.rollout = Default::default();
     fixed
 }
 
@@ -142,6 +144,7 @@ impl Watch {
         if let Some(app) = lock(&self.app).as_mut() {
             read.trading_state(app, strategy);
             read.limits(app, strategy);
+            read.scaling(app, strategy);
         }
         if let Some(path) = module_of(strategy, file) {
             self.seen.entry(path.clone()).or_insert_with(|| version(&path));
@@ -214,6 +217,22 @@ impl Read {
                 }
             }
             Err(error) => tracing::error!(tenant, strategy, %error, "the running limits stay"),
+        }
+    }
+
+    /// Of it only the objective means anything here: figures are held against it.
+    fn scaling(&mut self, app: &mut App, now: &Strategy) {
+        if now.spec.scaling == self.strategy.spec.scaling {
+            return;
+        }
+        let (tenant, strategy) = (now.tenant(), now.metadata.name.as_str());
+        match app.set_scaling(tenant, strategy, &now.spec.scaling) {
+            Ok(()) => {
+                let objective_micros = now.spec.scaling.targets.p99_micros;
+                self.strategy.spec.scaling = now.spec.scaling.clone();
+                tracing::info!(tenant, strategy, objective_micros, "scaling changed by the file");
+            }
+            Err(error) => tracing::error!(tenant, strategy, %error, "the objective stays"),
         }
     }
 

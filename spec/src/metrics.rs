@@ -66,6 +66,9 @@ pub const LATENCY_BUCKETS_NS: [u64; 24] = [
     10_000_000_000,
 ];
 
+/// Values of the label `stage`, in the order of the flow. The first three are of feeds and workers and name no strategy.
+pub const LATENCY_STAGES: [&str; 8] = ["broker", "decode", "queue", "strategy", "risk", "egress", "decision", "ack"];
+
 /// Values of the label `quantile`. `1` is the largest value since the process's start.
 pub const LATENCY_QUANTILES: [&str; 5] = ["0.5", "0.99", "0.999", "0.9999", "1"];
 
@@ -222,9 +225,67 @@ pub const ASSIGNMENTS_REFUSED: Metric = counter(
 pub const LEASE: Metric =
     gauge("pinion_lease_seconds", &[], "What is left of the lease; then the pod stops itself. 0 without a lease.");
 
+pub const STRATEGY_INFO: Metric = gauge(
+    "pinion_strategy_info",
+    &["tenant", "strategy", "feed", "module"],
+    "1 for each strategy that is loaded, with the group that reads for it and the head of its module's digest.",
+);
+
+pub const STRATEGY_SHARDS: Metric =
+    gauge("pinion_strategy_shards", &["tenant", "strategy"], "Shards of the strategy that this process runs.");
+
+pub const STRATEGY_OBJECTIVE: Metric = gauge(
+    "pinion_strategy_objective_seconds",
+    &["tenant", "strategy"],
+    "What 99 % of decisions are to take at most: `targets.p99Micros`. Absent where the strategy names none.",
+);
+
+pub const DECISIONS_OVER_OBJECTIVE: Metric = counter(
+    "pinion_decisions_over_objective_total",
+    &["tenant", "strategy", "objective"],
+    "Decisions that took longer than the objective, to 1 %. Another objective is another series, so a change is no jump.",
+);
+
+pub const STRATEGY_CALL_BUDGET: Metric = gauge(
+    "pinion_strategy_call_budget_seconds",
+    &["tenant", "strategy"],
+    "CPU time that one callback may take: `budget.callMicros`.",
+);
+
+pub const STRATEGY_MEMORY: Metric = gauge(
+    "pinion_strategy_memory_bytes",
+    &["tenant", "strategy", "shard"],
+    "Linear memory of an instance's guest. It never shrinks.",
+);
+
+pub const STRATEGY_MEMORY_BUDGET: Metric = gauge(
+    "pinion_strategy_memory_budget_bytes",
+    &["tenant", "strategy"],
+    "Linear memory that one instance may have: `budget.memoryMiB`.",
+);
+
+pub const CPU_THROTTLED: Metric = counter(
+    "pinion_cpu_throttled_seconds_total",
+    &[],
+    "Time that the control group's threads were kept off the CPU by its quota. Absent where the kernel does not say.",
+);
+
+pub const PROCESS_CPU: Metric =
+    counter("pinion_process_cpu_seconds_total", &[], "CPU time of all of the process's threads.");
+
+pub const PROCESS_RESIDENT: Metric =
+    gauge("pinion_process_resident_bytes", &[], "Memory of the process that is in RAM.");
+
+pub const PROCESS_START: Metric =
+    gauge("pinion_process_start_time_seconds", &[], "When the process started, seconds since the Unix epoch.");
+
 /// Every metric of a runtime, in the order in which an event meets them.
-pub const ALL: [Metric; 36] = [
+pub const ALL: [Metric; 47] = [
     BUILD_INFO,
+    PROCESS_START,
+    PROCESS_CPU,
+    PROCESS_RESIDENT,
+    CPU_THROTTLED,
     ASSIGNMENT_EPOCH,
     ASSIGNMENT_REVISION,
     ASSIGNMENTS_REFUSED,
@@ -245,6 +306,7 @@ pub const ALL: [Metric; 36] = [
     WORKER_BUSY,
     LATENCY,
     LATENCY_QUANTILE,
+    DECISIONS_OVER_OBJECTIVE,
     FAULTS,
     EVENTS_MISSED,
     ORDERS,
@@ -256,6 +318,12 @@ pub const ALL: [Metric; 36] = [
     KAFKA_QUEUE_FULL,
     KAFKA_DELIVERY_ERRORS,
     SWAPS,
+    STRATEGY_INFO,
+    STRATEGY_SHARDS,
+    STRATEGY_OBJECTIVE,
+    STRATEGY_CALL_BUDGET,
+    STRATEGY_MEMORY,
+    STRATEGY_MEMORY_BUDGET,
     STRATEGY_STATE,
     STRATEGY_QUARANTINED,
     STRATEGY_GAUGE,

@@ -36,6 +36,10 @@ impl Guest for Counted {
     fn host(&mut self) -> &mut Host {
         self.guest.host()
     }
+
+    fn memory_bytes(&self) -> usize {
+        self.guest.memory_bytes()
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here is a test that fails")]
 
 mod bad_input;
+mod boards;
 mod clock;
 mod cluster_cli;
 mod control;

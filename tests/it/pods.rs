@@ -271,3 +271,24 @@ fn a_strategy_without_shards_is_scouted_and_strategies_of_one_group_move_togethe
     assert!(sent > 0);
     assert_eq!(by_id(&orders(scene.broker, &second)).0.len(), sent);
 }
+
+#[test]
+fn another_objective_is_taken_over_while_the_strategy_goes_on() {
+    let Some(mut scene) = Scene::new() else { return };
+    let mut pod = Pod::start(scene.broker, "a");
+    pod.listens();
+    pod.put_module(&scene.strategy);
+    let mut wanted = document("a", 1, &scene.strategy, &[0, 1, 2, 3]);
+    pod.assign(&wanted, START);
+    scene.produce(2_000);
+    scene.committed();
+    let objective = |pod: &Pod| pod.runtime.metric(&metrics::STRATEGY_OBJECTIVE, &[]);
+    assert_eq!(objective(&pod), None);
+    wanted.version.revision = 2;
+    wanted.strategies[0].strategy.spec.scaling.targets.p99_micros = Some(250);
+    pod.assign(&wanted, START);
+    assert_eq!(objective(&pod), Some(0.000_25));
+    // A feed that had begun anew would count from 0.
+    assert_eq!(pod.runtime.count(&metrics::RECORDS, &[]), 2_000);
+    assert!(is_clean(pod.runtime.sigterm_and_wait()));
+}

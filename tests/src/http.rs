@@ -37,5 +37,21 @@ pub fn request(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)
     let not_http = || io::Error::new(io::ErrorKind::InvalidData, format!("not HTTP: {answer:.200}"));
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(not_http)?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(not_http)?;
-    Ok(Answer { status, body: body.to_owned() })
+    let chunked = head.lines().any(|line| line.eq_ignore_ascii_case("transfer-encoding: chunked"));
+    let body = if chunked { joined(body).ok_or_else(not_http)? } else { body.to_owned() };
+    Ok(Answer { status, body })
+}
+
+/// A body that came in chunks: each a length in hex, a line's end, so many bytes and a line's end; the last has none.
+fn joined(mut chunks: &str) -> Option<String> {
+    let mut body = String::new();
+    loop {
+        let (length, rest) = chunks.split_once("\r\n")?;
+        let length = usize::from_str_radix(length.trim(), 16).ok()?;
+        if length == 0 {
+            return Some(body);
+        }
+        body.push_str(rest.get(..length)?);
+        chunks = rest.get(length..)?.strip_prefix("\r\n")?;
+    }
 }

@@ -14,6 +14,7 @@ pub mod native;
 pub mod operator;
 pub mod pod;
 pub mod programs;
+pub mod prometheus;
 pub mod registry;
 pub mod require;
 pub mod rig;

@@ -49,6 +49,10 @@ impl<S: Strategy + Send> Guest for Native<S> {
     fn host(&mut self) -> &mut Host {
         &mut self.host
     }
+
+    fn memory_bytes(&self) -> usize {
+        size_of::<S>()
+    }
 }
 
 fn present<S: Strategy>(strategy: &mut S, host: &mut Imports<'_>, call: &Call) {

@@ -59,6 +59,12 @@ impl Operator {
         Self { child, watchdog, listen, scratch }
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.listen
+    }
+
     /// `GET` of a path; `None` while nobody listens.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<Answer> {

@@ -134,6 +134,12 @@ impl Runtime {
         })
     }
 
+    /// Where its admin port listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// Its process id.
     #[must_use]
     pub fn id(&self) -> u32 {

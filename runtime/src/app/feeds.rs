@@ -278,6 +278,7 @@ impl App {
             for (made, instance) in handle.instances.iter().zip(instances) {
                 self.add_instance(&handle, made, instance);
             }
+            self.show_terms(&handle);
             self.strategies
                 .insert((handle.strategy.tenant().to_owned(), handle.strategy.metadata.name.clone()), handle);
         }

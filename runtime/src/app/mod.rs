@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use pinion_spec::assignment::{AssignedShard, StrategyReport};
+use pinion_spec::scaling::Scaling;
 use pinion_spec::strategy::{Risk, Strategy, TradingState};
 
 use crate::clock::mono_ns;
@@ -413,7 +414,24 @@ impl App {
             instance.metrics.quarantined.set(0);
             self.send(instance.worker, Command::Replace { id: instance.id, ready, route, swap: true });
         }
+        self.show_terms(handle);
         Ok(())
+    }
+
+    /// Changes what its figures are held against. Nothing of what runs is touched: workers are the operator's business.
+    ///
+    /// # Errors
+    /// [`AppError::Unknown`]
+    pub fn set_scaling(&mut self, tenant: &str, strategy: &str, scaling: &Scaling) -> Result<(), AppError> {
+        let unknown = || AppError::Unknown { tenant: tenant.to_owned(), strategy: strategy.to_owned() };
+        let handle = self.strategies.get_mut(&(tenant.to_owned(), strategy.to_owned())).ok_or_else(unknown)?;
+        handle.strategy.spec.scaling = scaling.clone();
+        self.show_terms(self.handle(tenant, strategy)?);
+        Ok(())
+    }
+
+    fn show_terms(&self, handle: &StrategyHandle) {
+        self.metrics.show_terms(handle.strategy.tenant(), &handle.strategy.metadata.name, handle.terms());
     }
 
     /// A fresh guest for an instance whose guest faulted.

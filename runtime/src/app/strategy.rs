@@ -10,7 +10,7 @@ use super::changes::Commanded;
 use crate::egress::{OrderIdentity, OrderRoute};
 use crate::instance::{Instance, InstanceId, InstanceParts, InstanceRecorders, ReadyGuest};
 use crate::instruments::Instruments;
-use crate::metrics::{StrategyMetrics, recorder};
+use crate::metrics::{StrategyMetrics, Terms, recorder};
 use crate::plan::Shard;
 use crate::risk::{Executions, Limits};
 use crate::sandbox::{Fault, Host, HostConfig, Module};
@@ -131,6 +131,18 @@ impl StrategyHandle {
             Arc::clone(&self.instruments),
             identity.clone(),
         )
+    }
+
+    /// What its metrics show beside its counts.
+    pub(super) fn terms(&self) -> Terms {
+        let spec = &self.strategy.spec;
+        Terms {
+            feed: self.strategy.group(),
+            module: self.module.digest().hex(),
+            call_budget_ns: u64::from(spec.budget.call_micros) * 1_000,
+            memory_budget_bytes: i64::from(spec.budget.memory_mib) << 20,
+            objective_ns: spec.scaling.targets.p99_micros.map(|micros| u64::from(micros) * 1_000),
+        }
     }
 
     /// A fresh guest that `on-init` has accepted.

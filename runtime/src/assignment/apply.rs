@@ -132,6 +132,8 @@ fn fixed(strategy: &Strategy) -> Strategy {
     fixed.spec.risk = None;
     fixed.spec.trading_state = Default::default();
     fixed.spec.replicas = 0;
+    fixed.spec.scaling = Default::default();
+    fixed.spec.rollout = Default::default();
     fixed
 }
 
@@ -254,6 +256,9 @@ fn change(
         let (Some(held), spec) = (running.get(name), &assigned.strategy.spec) else { continue };
         if held.strategy.spec.risk != spec.risk {
             with(pod, |app| app.set_limits(&name.0, &name.1, &spec.risk.clone().unwrap_or_default()))?;
+        }
+        if held.strategy.spec.scaling != spec.scaling {
+            with(pod, |app| app.set_scaling(&name.0, &name.1, &spec.scaling))?;
         }
     }
     for (name, assigned) in &wanted.members {

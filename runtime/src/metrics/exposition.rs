@@ -1,17 +1,21 @@
 //! The metrics as Prometheus reads them. Runs on the admin thread; walks the reading ends and touches no writer.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use pinion_spec::metrics::{self as names, LATENCY_BUCKETS_NS, LATENCY_QUANTILES, Metric, MetricKind};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric as Sample, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 
-use super::{EventKind, Latency, Metrics, ORDER_LABELS, locked};
+use super::{EventKind, Latency, Metrics, ORDER_LABELS, SentMetrics, cgroup, locked, process};
 use crate::clock::{mono_ns, wall_ns};
 use crate::decode::DecodeError;
 use crate::egress::EgressMetrics;
 use crate::risk::DenyReason;
 use crate::sandbox::FaultKind;
+
+/// Digits of a module's digest that are shown: as many as `pinion list` shows.
+const MODULE_DIGITS: usize = 12;
 
 /// One scrape: samples gathered by metric, in the order of the definitions.
 #[derive(Debug, Default)]
@@ -26,16 +30,30 @@ struct Exposition {
 pub fn scrape(metrics: &Metrics, egress: &EgressMetrics) -> prometheus::Result<String> {
     let mut out = Exposition::default();
     out.gauge(&names::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
+    process(metrics, &mut out);
     assignment(metrics, &mut out);
     feeds(metrics, &mut out);
     workers(metrics, &mut out);
     strategies(metrics, &mut out);
+    terms(metrics, &mut out);
     latencies(metrics, &mut out);
     out.counter(&names::KAFKA_SENT, &[], egress.sent.get());
     out.counter(&names::KAFKA_ACKNOWLEDGED, &[], egress.acked.get());
     out.counter(&names::KAFKA_QUEUE_FULL, &[], egress.queue_full.get());
     out.counter(&names::KAFKA_DELIVERY_ERRORS, &[], egress.failed.get());
     out.text()
+}
+
+/// What the kernel does not say of the process is left out.
+fn process(metrics: &Metrics, out: &mut Exposition) {
+    out.gauge(&names::PROCESS_START, &[], seconds(metrics.started.0));
+    if let Some(process) = process::read() {
+        out.sample(&names::PROCESS_CPU, &[], process.cpu_seconds);
+        out.gauge(&names::PROCESS_RESIDENT, &[], process.resident_bytes);
+    }
+    if let Some(throttled) = cgroup::throttled() {
+        out.sample(&names::CPU_THROTTLED, &[], throttled.as_secs_f64());
+    }
 }
 
 fn assignment(metrics: &Metrics, out: &mut Exposition) {
@@ -111,12 +129,37 @@ fn strategies(metrics: &Metrics, out: &mut Exposition) {
         }
         let quarantined = instances.iter().any(|i| i.quarantined.get() > 0);
         out.gauge(&names::STRATEGY_QUARANTINED, &whose, f64::from(u8::from(quarantined)));
+        let mut shards = 0.0;
+        for (shard, instance) in instances.iter().filter_map(|instance| Some((instance.shard?, instance))) {
+            shards += 1.0;
+            let memory = to_f64(instance.memory_bytes.get());
+            out.gauge(&names::STRATEGY_MEMORY, &[whose[0], whose[1], &shard.to_string()], memory);
+        }
+        out.gauge(&names::STRATEGY_SHARDS, &whose, shards);
         for instance in &instances {
             let shard = instance.shard.map_or_else(String::new, |shard| shard.to_string());
             for (name, value) in locked(&instance.gauges).iter() {
                 out.gauge(&names::STRATEGY_GAUGE, &[whose[0], whose[1], &shard, name], *value);
             }
         }
+    }
+}
+
+fn terms(metrics: &Metrics, out: &mut Exposition) {
+    for ((tenant, strategy), terms) in metrics.terms() {
+        let whose = [tenant.as_str(), strategy.as_str()];
+        let module = terms.module.get(..MODULE_DIGITS).unwrap_or(&terms.module);
+        out.gauge(&names::STRATEGY_INFO, &[whose[0], whose[1], &terms.feed, module], 1.0);
+        out.gauge(&names::STRATEGY_CALL_BUDGET, &whose, seconds(terms.call_budget_ns));
+        out.gauge(&names::STRATEGY_MEMORY_BUDGET, &whose, to_f64(terms.memory_budget_bytes));
+        let Some(objective_ns) = terms.objective_ns else { continue };
+        out.gauge(&names::STRATEGY_OBJECTIVE, &whose, seconds(objective_ns));
+        let mut decisions = Latency::default();
+        let mine = |sent: &&Arc<SentMetrics>| (&*sent.tenant, &*sent.strategy) == (whose[0], whose[1]);
+        metrics.sent().iter().filter(mine).for_each(|sent| decisions.merge(&sent.decision));
+        let over = decisions.count() - decisions.histogram.count_between(0, objective_ns);
+        let objective = seconds(objective_ns).to_string();
+        out.counter(&names::DECISIONS_OVER_OBJECTIVE, &[whose[0], whose[1], &objective], over);
     }
 }
 
@@ -233,4 +276,67 @@ fn seconds(ns: u64) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "Prometheus' own number format")]
 fn to_f64(value: i64) -> f64 {
     value as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{Terms, recorder};
+
+    fn shown(metrics: &Metrics, name: &str) -> Vec<String> {
+        let text = scrape(metrics, &EgressMetrics::default()).unwrap();
+        text.lines().filter(|line| line.starts_with(name)).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn decisions_over_the_objective_are_counted_and_another_objective_is_another_series() {
+        let metrics = Metrics::default();
+        let ((mut decision, reader), other) = (recorder(), || recorder().1);
+        let sent = SentMetrics {
+            tenant: "t".to_owned(),
+            strategy: "s".to_owned(),
+            egress: other(),
+            decision: reader,
+            ack: other(),
+        };
+        metrics.add_sent(Arc::new(sent));
+        for micros in [100, 299, 300, 310, 900] {
+            decision.record(micros * 1_000);
+        }
+        let mut terms = Terms {
+            feed: "g".to_owned(),
+            module: "0123456789abcdef".to_owned(),
+            call_budget_ns: 1_000_000,
+            memory_budget_bytes: 1 << 20,
+            objective_ns: Some(300_000),
+        };
+        metrics.show_terms("t", "s", terms.clone());
+        let over = |objective, count| {
+            let labels = format!("tenant=\"t\",strategy=\"s\",objective=\"{objective}\"");
+            [format!("pinion_decisions_over_objective_total{{{labels}}} {count}")]
+        };
+        assert_eq!(shown(&metrics, "pinion_decisions_over"), over("0.0003", 2));
+        terms.objective_ns = Some(50_000);
+        metrics.show_terms("t", "s", terms.clone());
+        assert_eq!(shown(&metrics, "pinion_decisions_over"), over("0.00005", 5));
+        let info = "pinion_strategy_info{tenant=\"t\",strategy=\"s\",feed=\"g\",module=\"0123456789ab\"} 1";
+        assert_eq!(shown(&metrics, "pinion_strategy_info"), [info]);
+        terms.objective_ns = None;
+        metrics.show_terms("t", "s", terms);
+        assert!(shown(&metrics, "pinion_decisions_over").is_empty());
+        assert!(shown(&metrics, "pinion_strategy_objective").is_empty());
+        metrics.remove_strategy("t", "s");
+        assert!(shown(&metrics, "pinion_strategy").is_empty());
+    }
+
+    #[test]
+    fn the_process_says_what_it_takes() {
+        let metrics = Metrics::default();
+        for name in ["pinion_process_start_time_seconds", "pinion_process_resident_bytes", "pinion_process_cpu_seconds"]
+        {
+            let lines = shown(&metrics, name);
+            let value: f64 = lines[0].rsplit(' ').next().unwrap().parse().unwrap();
+            assert!(value > 0.0, "{lines:?}");
+        }
+    }
 }

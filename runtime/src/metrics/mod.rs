@@ -3,10 +3,13 @@
 //! Each thread of the flow owns the writing ends of its counters and recorders; the admin thread holds the reading ends and
 //! merges them when it is asked. Nothing here locks or allocates on a writer's side.
 
+mod cgroup;
 mod ended;
 mod exposition;
+mod process;
 mod recorder;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -17,6 +20,7 @@ use ended::Ended;
 use pinion_spec::strategy::TradingState;
 use rustix::thread::Pid;
 
+use crate::clock::wall_ns;
 use crate::decode::DecodeError;
 use crate::event::Body;
 use crate::pin;
@@ -261,6 +265,8 @@ pub struct StrategyMetrics {
     pub trading_state: Gauge,
     /// 1 while quarantined.
     pub quarantined: Gauge,
+    /// Linear memory of its guest, as last seen by the worker.
+    pub memory_bytes: Gauge,
     /// `strategy`: one callback.
     pub strategy_latency: RecorderReader,
     /// `risk`: the checks of one callback's intents.
@@ -286,6 +292,7 @@ impl StrategyMetrics {
             log_dropped: Counter::default(),
             trading_state: Gauge::default(),
             quarantined: Gauge::default(),
+            memory_bytes: Gauge::default(),
             strategy_latency: call,
             risk_latency: risk,
             gauges: Mutex::new(Vec::new()),
@@ -322,7 +329,22 @@ impl StrategyMetrics {
 pub const ORDER_LABELS: [&str; 3] = ["new", "modify", "cancel"];
 
 /// The stages of the latency definition, in the order of the flow.
-pub const STAGES: [&str; 8] = ["broker", "decode", "queue", "strategy", "risk", "egress", "decision", "ack"];
+pub const STAGES: [&str; 8] = pinion_spec::metrics::LATENCY_STAGES;
+
+/// What a strategy is told to be, beside what it counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// The consumer group that reads for it.
+    pub feed: String,
+    /// SHA-256 of its module, in hex.
+    pub module: String,
+    /// CPU time that one callback may take.
+    pub call_budget_ns: u64,
+    /// Linear memory that one instance may have.
+    pub memory_budget_bytes: i64,
+    /// What 99 % of decisions are to take at most.
+    pub objective_ns: Option<u64>,
+}
 
 /// The reading ends of all that runs. Only the control plane locks it, when something is loaded, unloaded or scraped.
 #[derive(Debug, Default)]
@@ -331,9 +353,12 @@ pub struct Metrics {
     workers: Mutex<Vec<Arc<WorkerMetrics>>>,
     strategies: Mutex<Vec<Arc<StrategyMetrics>>>,
     sent: Mutex<Vec<Arc<SentMetrics>>>,
+    /// By tenant and name.
+    terms: Mutex<BTreeMap<(String, String), Terms>>,
     ended: Mutex<Ended>,
     assignment: AssignmentMetrics,
     cores_given: OnceLock<u16>,
+    started: Started,
 }
 
 /// Where workers really run.
@@ -343,6 +368,16 @@ pub struct Pinning {
     pub cores: Vec<Option<usize>>,
     /// Why the cores are not the pod's alone, if they are not. Outside of pods nobody asks.
     pub shared: Option<String>,
+}
+
+/// When this was made, wall ns: the process's start.
+#[derive(Debug)]
+struct Started(u64);
+
+impl Default for Started {
+    fn default() -> Self {
+        Self(wall_ns())
+    }
 }
 
 /// What a pod counts of its assignment documents. Its writer holds the lock of the documents.
@@ -399,6 +434,17 @@ impl Metrics {
         locked(&self.sent).push(sent);
     }
 
+    /// Shows what a strategy is told to be, from now on.
+    pub fn show_terms(&self, tenant: &str, strategy: &str, terms: Terms) {
+        locked(&self.terms).insert((tenant.to_owned(), strategy.to_owned()), terms);
+    }
+
+    /// What each strategy is told to be, by tenant and name.
+    #[must_use]
+    pub fn terms(&self) -> BTreeMap<(String, String), Terms> {
+        locked(&self.terms).clone()
+    }
+
     /// Shows an instance.
     pub fn add_strategy(&self, strategy: Arc<StrategyMetrics>) {
         locked(&self.strategies).push(strategy);
@@ -427,6 +473,7 @@ impl Metrics {
         let mut ended = locked(&self.ended);
         let gone = |other: &mut Arc<StrategyMetrics>| (&*other.tenant, &*other.strategy) == (tenant, strategy);
         locked(&self.strategies).extract_if(.., gone).for_each(|gone| ended.strategy(&gone));
+        locked(&self.terms).remove(&(tenant.to_owned(), strategy.to_owned()));
         let gone = |other: &mut Arc<SentMetrics>| (&*other.tenant, &*other.strategy) == (tenant, strategy);
         locked(&self.sent).extract_if(.., gone).for_each(|gone| ended.sent(&gone));
     }

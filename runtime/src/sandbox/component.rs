@@ -163,6 +163,10 @@ impl Guest for ComponentGuest {
     fn host(&mut self) -> &mut Host {
         &mut self.store.data_mut().host
     }
+
+    fn memory_bytes(&self) -> usize {
+        self.store.data().memory_bytes()
+    }
 }
 
 fn callbacks_of(flags: WitCallbacks) -> Callbacks {

@@ -260,4 +260,8 @@ impl Guest for DirectGuest {
     fn host(&mut self) -> &mut Host {
         &mut self.store.data_mut().host
     }
+
+    fn memory_bytes(&self) -> usize {
+        self.store.data().memory_bytes()
+    }
 }

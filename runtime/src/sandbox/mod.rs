@@ -277,4 +277,7 @@ pub trait Guest: Send {
 
     /// The state that the guest's imports read and write.
     fn host(&mut self) -> &mut Host;
+
+    /// Bytes of its linear memories together.
+    fn memory_bytes(&self) -> usize;
 }

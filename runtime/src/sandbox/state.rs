@@ -22,6 +22,13 @@ pub(super) struct State {
     pub(super) may_not_leave: bool,
 }
 
+impl State {
+    /// Bytes of all linear memories.
+    pub(super) const fn memory_bytes(&self) -> usize {
+        self.caps.used
+    }
+}
+
 /// What the direct lane needs to pass data through the guest's memory.
 pub(super) struct Core {
     pub(super) memory: Memory,

@@ -36,6 +36,10 @@ pub struct EmaCross {
     ask: Price,
     /// The side that the last cross asked for.
     side: Option<Side>,
+    /// Prices times sizes of what it sold, less those of what it bought.
+    cash: i128,
+    /// How much of the instrument a size of 1 is.
+    unit: f64,
 }
 
 impl Strategy for EmaCross {
@@ -59,6 +63,8 @@ impl Strategy for EmaCross {
             bid: Price::UNDEFINED,
             ask: Price::UNDEFINED,
             side: None,
+            cash: 0,
+            unit: 10_f64.powi(instrument.size_exponent),
         })
     }
 
@@ -103,7 +109,18 @@ impl EmaCross {
         let missing = (wanted - host.position(self.instrument_id).net).abs();
         if missing > Size::ZERO {
             host.submit(&NewOrder::limit(self.instrument_id, side, price, missing).time_in_force(TimeInForce::Ioc));
+            let signed = if side == Side::Buy { missing } else { -missing };
+            self.cash -= i128::from(price.0) * i128::from(signed.0);
+            self.show(host, price, wanted);
         }
+    }
+
+    /// For the board: the position that it wants and what it has earned, as if every order filled at its price.
+    #[expect(clippy::cast_precision_loss, reason = "a figure to look at, nothing is decided by it")]
+    fn show(&self, host: &mut impl Host, price: Price, position: Size) {
+        let worth = i128::from(price.0) * i128::from(position.0);
+        host.metric_set("pnl", (self.cash + worth) as f64 * 1e-9 * self.unit);
+        host.metric_set("position", position.0 as f64 * self.unit);
     }
 }
 

@@ -99,7 +99,21 @@ impl Broker {
     /// # Panics
     /// If one is not acknowledged.
     pub fn produce<T: AsRef<[u8]>>(&self, topic: &str, partition: i32, payloads: impl IntoIterator<Item = T>) {
-        self.produce_at(topic, payloads.into_iter().map(|payload| (partition, None, payload)));
+        self.produce_at(topic, None, payloads.into_iter().map(|payload| (partition, None, payload)));
+    }
+
+    /// The same, stamped by the publisher with a time of its own, ms since the Unix epoch.
+    ///
+    /// # Panics
+    /// If one is not acknowledged.
+    pub fn produce_dated<T: AsRef<[u8]>>(
+        &self,
+        topic: &str,
+        partition: i32,
+        timestamp_ms: i64,
+        payloads: impl IntoIterator<Item = T>,
+    ) {
+        self.produce_at(topic, Some(timestamp_ms), payloads.into_iter().map(|payload| (partition, None, payload)));
     }
 
     /// Writes frames of a capture to a topic, each to the partition that is named with it, with its time in the header that
@@ -109,10 +123,15 @@ impl Broker {
     /// If one is not acknowledged.
     pub fn produce_frames<'a>(&self, topic: &str, frames: impl IntoIterator<Item = (i32, &'a Frame)>) {
         let records = frames.into_iter().map(|(partition, frame)| (partition, Some(frame.ts_recv), &frame.value));
-        self.produce_at(topic, records);
+        self.produce_at(topic, None, records);
     }
 
-    fn produce_at<T: AsRef<[u8]>>(&self, topic: &str, records: impl IntoIterator<Item = (i32, Option<u64>, T)>) {
+    fn produce_at<T: AsRef<[u8]>>(
+        &self,
+        topic: &str,
+        timestamp_ms: Option<i64>,
+        records: impl IntoIterator<Item = (i32, Option<u64>, T)>,
+    ) {
         let failures = Arc::new(AtomicU32::new(0));
         let mut config = self.config();
         // In order by one request at a time: an idempotent producer waits half a second for its identity first.
@@ -121,6 +140,9 @@ impl Broker {
             config.create_with_context(Deliveries { failures: Arc::clone(&failures) }).expect("make a producer");
         for (partition, ts_recv, payload) in records {
             let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(payload.as_ref());
+            if let Some(timestamp_ms) = timestamp_ms {
+                record = record.timestamp(timestamp_ms);
+            }
             if let Some(ts_recv) = ts_recv {
                 let value = ts_recv.to_string();
                 let header = Header { key: TS_RECV_HEADER, value: Some(&value) };

@@ -1,0 +1,242 @@
+//! Every query of every board has data: panels, annotations and variables, asked of a real Prometheus over what the scene did.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use pinion_boards::{Pace, boards, rules};
+use pinion_spec::metrics::{self, Metric};
+use pinion_spec::strategy::Strategy;
+use pinion_tests::captures::Frame;
+use pinion_tests::kafka::Broker;
+use pinion_tests::kube::{Cluster, Tier};
+use pinion_tests::operator::Operator;
+use pinion_tests::prometheus::{Prometheus, Series};
+use pinion_tests::strategies;
+use pinion_tests::wait::until;
+use serde_json::{Value, json};
+
+use super::scene::{self, Process};
+use crate::desk::{STEP, Watch, reachable_pods, setup};
+use crate::market::record_only;
+
+/// What Grafana puts in the place of its own variables, where scrapes are a second apart.
+const RATE_INTERVAL: &str = "15s";
+const RANGE: &str = "5m";
+
+/// Panels that may show 0 throughout, each with the reason. All others must show something.
+const MAY_BE_ZERO: [(&str, &str); 8] = [
+    ("Denials that were not told", "a strategy would have to leave 256 denials waiting"),
+    ("Log lines that were dropped", "no example logs more than a line"),
+    ("Waits for egress", "thousands of orders would have to wait for Kafka"),
+    ("Kept off the CPU", "only under a quota: a test of its own"),
+    ("Workers on cores of their own", "tests run unpinned"),
+    ("Share of rounds that fail", "the apiserver would have to fail: a test of its own breaks it"),
+    ("Quarantine", "quarantine is a state: the stat beside it must show it"),
+    ("Other gauges", "a position may be flat"),
+];
+
+/// Where something has to be wrong for a panel to have data at all, and this machine's kernel may not say it.
+const KERNEL: &str = "pinion_cpu_throttled_seconds_total";
+
+/// One query of a board.
+struct Asked {
+    board: String,
+    panel: String,
+    expression: String,
+    instant: bool,
+}
+
+fn queries(board: &Value) -> Vec<Asked> {
+    let name = board["uid"].as_str().unwrap().to_owned();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut asked = Vec::new();
+    for panel in board["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            let (board, panel) = (name.clone(), text(&panel["title"]));
+            asked.push(Asked { board, panel, expression: text(&target["expr"]), instant: target["instant"] == true });
+        }
+    }
+    for marks in board["annotations"]["list"].as_array().unwrap().iter().skip(1) {
+        let (board, panel) = (name.clone(), format!("mark: {}", text(&marks["name"])));
+        asked.push(Asked { board, panel, expression: text(&marks["target"]["expr"]), instant: false });
+    }
+    asked
+}
+
+/// As Grafana asks for a choice.
+fn chosen(expression: &str, tenant: &str, strategy: &str) -> String {
+    let with = [("$__rate_interval", RATE_INTERVAL), ("$__range", RANGE), ("$instance", ".+")];
+    let with = with.into_iter().chain([("$tenant", tenant), ("$strategy", strategy)]);
+    let text = with.fold(expression.to_owned(), |text, (variable, value)| text.replace(variable, value));
+    assert!(!text.contains('$'), "{text}");
+    text
+}
+
+fn values(series: &[Series]) -> impl Iterator<Item = f64> {
+    series.iter().flat_map(|one| &one.values).map(|(_, value)| *value).filter(|value| !value.is_nan())
+}
+
+/// The process in which everything works: an average cross with an objective that nothing meets, and one that decides by the record.
+fn working(broker: &Broker) -> Process {
+    let market = scene::market(broker);
+    let mut cross = strategies::example_on(broker, "ema-cross", &market);
+    cross.spec.params.extend([("fast", "3"), ("slow", "8")].map(|(name, value)| (name.to_owned(), value.to_owned())));
+    cross.spec.scaling.targets.p99_micros = Some(1);
+    Process::start(broker, &market, &[cross, record_only(broker, &market)])
+}
+
+/// The process in which everything goes wrong: a module that traps, one that spins a second at a time, orders that Kafka refuses.
+fn troubled(broker: &Broker) -> Process {
+    let market = scene::market(broker);
+    let trap = strategies::example_on(broker, "misbehaving/trap", &market);
+    let mut spin = strategies::example_on(broker, "misbehaving/spin", &market);
+    spin.spec.budget.call_micros = 1_000_000;
+    let refused = record_only(broker, &market);
+    broker.limit_records(&refused.spec.outputs.orders.topic, 1);
+    Process::start(broker, &market, &[trap, spin, refused])
+}
+
+fn trouble(broker: &Broker, process: &Process, frames: &[Frame]) {
+    let market = process.market.clone();
+    broker.produce(&market, 0, [&b"\x00 no json"[..], &b"{\"stream\":"[..]]);
+    let ahead = i64::try_from(pinion_runtime::clock::wall_ns() / 1_000_000).unwrap() + 60_000;
+    broker.produce_dated(&market, 0, ahead, [br#"{"result":null,"id":1}"#]);
+    // More than a ring holds, faster than one who spins takes it.
+    broker.produce_frames(&market, frames[..25_000].iter().map(|frame| (0, frame)));
+    let count = |metric: &Metric, labels: &[(&str, &str)]| process.runtime.count(metric, labels) > 0;
+    until("a full ring, a pause, and what is wrong with records", STEP, || {
+        let metrics = [
+            &metrics::RING_FULL,
+            &metrics::PARTITION_PAUSED,
+            &metrics::DECODE_ERRORS,
+            &metrics::BROKER_CLOCK_NEGATIVE,
+            &metrics::KAFKA_DELIVERY_ERRORS,
+        ];
+        metrics.iter().all(|metric| count(metric, &[])).then_some(())
+    });
+    // An instance comes back some time after each fault, and must find a stream that goes on.
+    let mut market_data = frames[25_000..].chunks(50);
+    until("quarantine", STEP, || {
+        let piece = market_data.next().expect("the capture has come to its end");
+        broker.produce_frames(&market, piece.iter().map(|frame| (0, frame)));
+        count(&metrics::STRATEGY_QUARANTINED, &[("strategy", "trap")]).then_some(())
+    });
+}
+
+/// Orders, denials, a break in the sequence, a swap, a halt.
+fn work(broker: &Broker, process: &Process, frames: &[Frame]) {
+    let market = process.market.clone();
+    let produce = |frames: &[Frame]| broker.produce_frames(&market, frames.iter().map(|frame| (0, frame)));
+    let orders = |strategy: &str| process.runtime.count(&metrics::ORDERS, &[("strategy", strategy)]);
+    produce(&frames[..6_000]);
+    until("orders", STEP, || (orders("ema-cross") > 0 && orders("record-only") > 0).then_some(()));
+    process.command("/control/swap?strategy=ema-cross", &scene::module("ema-cross"));
+    let limits = json!({"strategy": "record-only", "risk": {"maxOrderSize": "0.00001"}}).to_string();
+    process.command("/control/limits", limits.as_bytes());
+    // Whoever is not told of a thousand messages has missed depth updates.
+    produce(&frames[7_000..12_000]);
+    let some = |metric: &Metric| process.runtime.count(metric, &[]) > 0;
+    until("denials and a gap", STEP, || (some(&metrics::DENIALS) && some(&metrics::SEQUENCE_GAPS)).then_some(()));
+    let halt = json!({"state": "HALTED", "strategy": "record-only"}).to_string();
+    process.command("/control/trading-state", halt.as_bytes());
+    produce(&frames[12_000..14_000]);
+    until("denials of the halted", STEP, || {
+        let labels = [("reason", "trading_state_halted")];
+        (process.runtime.count(&metrics::DENIALS, &labels) > 0).then_some(())
+    });
+}
+
+#[test]
+fn every_panel_annotation_and_variable_of_every_board_has_data() {
+    if !reachable_pods() {
+        return;
+    }
+    let (Some(broker), Some(frames)) = (Broker::shared(), scene::frames()) else { return };
+    let Some(cluster) = Cluster::start(setup(Tier::Full)) else { return };
+    let mut watch = Watch::start();
+    let operator = Operator::start(&cluster, "op-a");
+    let Some((mut desk, pods)) = scene::desk(&cluster, broker) else { return };
+    watch.lap("a strategy Ready on the cluster");
+    let (good, bad) = (working(broker), troubled(broker));
+    let runtimes = pods.iter().map(|pod| &pod.runtime).chain([&good.runtime, &bad.runtime]);
+    let jobs: [(&str, Vec<SocketAddr>); 2] = [
+        ("pinion-runtime", runtimes.map(|runtime| runtime.address()).collect()),
+        ("pinion-operator", vec![operator.address()]),
+    ];
+    let Some(prometheus) = Prometheus::start(&jobs, &rules::yaml(Pace::REAL).unwrap()) else { return };
+    let start = scene::now();
+    until("every target to be scraped", STEP, || prometheus.down().is_empty().then_some(()));
+
+    desk.produce(4_000);
+    trouble(broker, &bad, &frames);
+    work(broker, &good, &frames);
+    watch.lap("work and trouble");
+    scene::grow(&desk, &pods);
+    desk.produce(4_000);
+    scene::release_a_bad_one(&mut desk, &pods);
+    scene::refuse_an_assignment(&pods[0]);
+    watch.lap("moved, rolled back, refused");
+    let bad = bad.restart(broker);
+    // Two scrapes of what happened last.
+    let until_then = scene::now() + 3.0;
+    until("the last scrapes", STEP, || (scene::now() > until_then && prometheus.down().is_empty()).then_some(()));
+    watch.lap("scraped");
+
+    let says_throttled = bad.runtime.get("/metrics").is_some_and(|answer| answer.body.contains(KERNEL));
+    let mut empty = Vec::new();
+    let (mut asked, mut shown) = (0, BTreeSet::new());
+    for board in boards::all() {
+        let json = board.json();
+        for one in queries(&json) {
+            asked += 1;
+            let expression = chosen(&one.expression, ".+", ".+");
+            let end = scene::now();
+            let found =
+                if one.instant { prometheus.now(&expression) } else { prometheus.between(&expression, start, end) };
+            let found = found.unwrap_or_else(|why| panic!("{}: {}: {why}: {expression}", one.board, one.panel));
+            if values(&found).any(|value| value != 0.0) {
+                shown.insert((one.board.clone(), one.panel.clone()));
+            }
+            if values(&found).next().is_none() && (says_throttled || !expression.contains(KERNEL)) {
+                empty.push(format!("{}: {}: {expression}", one.board, one.panel));
+            }
+        }
+        for variable in json["templating"]["list"].as_array().unwrap().iter().skip(1) {
+            asked += 1;
+            let definition = chosen(variable["definition"].as_str().unwrap(), ".+", ".+");
+            let inner = definition.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(")")).unwrap();
+            let (selector, label) = inner.rsplit_once(", ").unwrap();
+            let values = prometheus.label_values(selector, label).unwrap();
+            assert!(values.len() > 1, "{definition}: {values:?}");
+        }
+    }
+    println!("{asked} queries");
+    assert!(empty.is_empty(), "no data:\n{}", empty.join("\n"));
+    let zero: Vec<String> = boards::all()
+        .iter()
+        .flat_map(|board| queries(&board.json()))
+        .filter(|one| !shown.contains(&(one.board.clone(), one.panel.clone())))
+        .filter(|one| !MAY_BE_ZERO.iter().any(|(panel, _)| *panel == one.panel))
+        .map(|one| format!("{}: {}", one.board, one.panel))
+        .collect();
+    assert!(zero.is_empty(), "nothing but 0:\n{}", zero.join("\n"));
+    watch.lap("asked");
+
+    only_the_chosen(&prometheus, start, &desk.strategy);
+}
+
+/// With one strategy chosen no series of another is shown.
+fn only_the_chosen(prometheus: &Prometheus, start: f64, strategy: &Strategy) {
+    let (tenant, name) = (strategy.tenant(), strategy.metadata.name.as_str());
+    let mut seen = 0;
+    for one in boards::all().iter().flat_map(|board| queries(&board.json())) {
+        let expression = chosen(&one.expression, tenant, name);
+        for series in prometheus.between(&expression, start, scene::now()).unwrap() {
+            let Some(whose) = series.labels.get("tenant") else { continue };
+            seen += 1;
+            assert_eq!(whose, tenant, "{}: {expression}", one.panel);
+            assert!(series.labels.get("strategy").is_none_or(|one| one == name), "{}: {expression}", one.panel);
+        }
+    }
+    assert!(seen > 30, "{seen} series of the chosen strategy");
+}
