@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use pinion_spec::assignment::{AssignedShard, AssignedStrategy, Assignment};
+use pinion_spec::assignment::{AssignedShard, AssignedStrategy, Assignment, ProblemKind};
 use pinion_spec::strategy::Strategy;
 
 use super::{Assignments, effective, scope_of};
 use crate::app::{App, AppError, Deployment, Held, Shards};
 use crate::args::chain;
+use crate::ingest::FeedError;
+use crate::kafka::AccessError;
 use crate::limits::DRAIN_SECONDS_MAX;
 use crate::modules::ModulesError;
 use crate::sandbox::{LoadError, Module};
@@ -22,7 +24,7 @@ pub(super) type Key = (String, String);
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     /// Why a strategy does not run as assigned.
-    pub(super) problems: BTreeMap<Key, String>,
+    pub(super) problems: BTreeMap<Key, (Option<ProblemKind>, String)>,
     /// Digests of modules that nobody has put here.
     pub(super) missing: Vec<String>,
     /// Shards of the strategies that were assigned without any, to find out how many they have.
@@ -43,6 +45,23 @@ enum Problem {
     /// Not a problem of the group: the process drains.
     #[error("draining")]
     Draining,
+}
+
+impl Problem {
+    /// What it is for programs.
+    fn kind(&self) -> Option<ProblemKind> {
+        match self {
+            Self::Load(LoadError::Artefact(_) | LoadError::NotDirect | LoadError::Compile(_) | LoadError::Link(_))
+            | Self::App(AppError::Start { .. }) => Some(ProblemKind::ModuleRefused),
+            Self::App(AppError::Feed(FeedError::Topic { .. })) => Some(ProblemKind::TopicMissing),
+            Self::App(AppError::Feed(FeedError::Kafka { source, .. }))
+                if matches!(source.as_ref(), AccessError::Forbidden { .. }) =>
+            {
+                Some(ProblemKind::TopicForbidden)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// The strategies of one group that are to run here, all on the same shards.
@@ -130,7 +149,7 @@ fn note<'a>(outcome: &mut Outcome, names: impl IntoIterator<Item = &'a Key>, don
     {
         outcome.missing.push(digest.clone());
     }
-    let problem = chain(&problem);
+    let problem = (problem.kind(), chain(&problem));
     for name in names {
         outcome.problems.insert(name.clone(), problem.clone());
     }

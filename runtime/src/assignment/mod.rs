@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pinion_spec::SpecErrors;
-use pinion_spec::assignment::{AssignedStrategy, Assignment, PodReport, StrategyReport, Version};
+use pinion_spec::assignment::{AssignedStrategy, Assignment, PodReport, ProblemKind, StrategyReport, Version};
 use pinion_spec::strategy::TradingState;
 
 use crate::app::{App, Workers};
@@ -107,7 +107,7 @@ struct State {
     /// The version that runs as far as it can.
     applied: Option<Version>,
     /// Why a strategy does not run as assigned.
-    problems: BTreeMap<(String, String), String>,
+    problems: BTreeMap<(String, String), (Option<ProblemKind>, String)>,
     missing: Vec<String>,
     /// Shards of strategies that are assigned without any.
     scouted: BTreeMap<(String, String), u16>,
@@ -258,8 +258,9 @@ impl Assignments {
             cores,
             strategies: state.said.strategies.clone(),
         };
-        for (key, problem) in &state.problems {
-            of(&mut report, key).problem = Some(problem.clone());
+        for (key, (kind, problem)) in &state.problems {
+            let said = of(&mut report, key);
+            (said.problem_kind, said.problem) = (*kind, Some(problem.clone()));
         }
         for (key, shards) in &state.scouted {
             of(&mut report, key).shards_total = *shards;
@@ -295,6 +296,7 @@ impl Assignments {
             for (key, problem) in &outcome.problems {
                 // Once, not with every try.
                 if state.problems.get(key) != Some(problem) {
+                    let problem = &problem.1;
                     tracing::warn!(tenant = key.0, strategy = key.1, problem, "does not run as assigned; trying again");
                 }
             }
