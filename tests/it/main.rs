@@ -22,3 +22,4 @@ mod memory;
 mod operator;
 mod pods;
 mod secured;
+mod tenancy;

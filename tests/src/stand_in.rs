@@ -1,6 +1,6 @@
 //! `pinion-runtime` in the place of a pod that kwok only plays: at the pod's address, under its name, with its pool's token.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -22,6 +22,8 @@ const ADMIN_PORT: u16 = 9101;
 pub struct StandIn {
     /// The process.
     pub runtime: Runtime,
+    /// Its admin port.
+    pub address: SocketAddr,
     _home: Scratch,
 }
 
@@ -32,6 +34,23 @@ impl StandIn {
     /// If the pod does not come or the process does not start.
     #[must_use]
     pub fn start(cluster: &Cluster, broker: &Broker, namespace: &str, pool: &str, pod: &str, workers: u16) -> Self {
+        Self::start_with(cluster, broker, namespace, pool, pod, workers, None)
+    }
+
+    /// The same with properties of Kafka's client, as a Secret would hold them.
+    ///
+    /// # Panics
+    /// As [`StandIn::start`].
+    #[must_use]
+    pub fn start_with(
+        cluster: &Cluster,
+        broker: &Broker,
+        namespace: &str,
+        pool: &str,
+        pod: &str,
+        workers: u16,
+        properties: Option<&str>,
+    ) -> Self {
         let read = |what: &str, path: &str| {
             let output = cluster.kubectl(&["get", "--namespace", namespace, what, "--output", path]);
             let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -50,7 +69,8 @@ impl StandIn {
         let token_file = path(home.write("token", &token));
         let (file, state) = (path(home.path().join("assignment.json")), path(home.path().join("state")));
         let workers = workers.to_string();
-        let args = [
+        let properties = properties.map(|properties| path(home.write("kafka.properties", properties)));
+        let mut args = vec![
             "--assignment",
             &file,
             "--pod",
@@ -62,8 +82,11 @@ impl StandIn {
             "--workers",
             &workers,
         ];
-        let runtime =
-            Runtime::start_at(SocketAddr::new(ip, ADMIN_PORT), &[], &broker.address(), &args).with_token(&token);
-        Self { runtime, _home: home }
+        args.extend(properties.iter().flat_map(|file| ["--kafka-properties", file.as_str()]));
+        let address = SocketAddr::new(ip, ADMIN_PORT);
+        // kwok gives the address of a pod that is gone to the next, and who stood in for that one may still be there.
+        until("the pod's address to be free", SCHEDULED, || TcpListener::bind(address).ok().map(drop));
+        let runtime = Runtime::start_at(address, &[], &broker.address(), &args).with_token(&token);
+        Self { runtime, address, _home: home }
     }
 }
