@@ -168,7 +168,9 @@ pub async fn round(context: &Context, name: &str, memory: &mut Memory) -> Result
     let mut allowed = tenant.spec.0.clone();
     allowed.kafka.topic_prefixes = granted;
 
-    let pools: Vec<RuntimePool> = typed(cache, Kind::RuntimePool, name);
+    let mut pools: Vec<RuntimePool> = typed(cache, Kind::RuntimePool, name);
+    // One that has been let go is as good as gone: the watch has not said so yet.
+    pools.retain(|pool| !is_going(pool) || pool.finalizers().iter().any(|one| one == FINALIZER));
     let staying = pools.iter().filter(|pool| !is_going(*pool));
     let mut admitted: BTreeMap<String, Vec<Admitted>> = staying.map(|pool| (pool.name_any(), Vec::new())).collect();
     let known: BTreeSet<String> = strategies.iter().map(|strategy| strategy.name_any()).collect();
