@@ -73,6 +73,15 @@ fn let_go(pod: &StandIn) {
     until("the pod to have let go of everything", STEP, || runs(pod)?.is_empty().then_some(()));
 }
 
+/// Waits until a tenant's quota has counted so many strategies. Kubernetes counts anew now and then, from what it has heard of by then, and until
+/// it has heard of all it lets more in.
+fn counted(cluster: &Cluster, namespace: &str, strategies: u32) {
+    until("the quota to have counted", 2 * STEP, || {
+        let used = read(cluster, namespace, "resourcequota/pinion", "{.status.used.count/strategies\\.pinion\\.dev}");
+        (used == strategies.to_string()).then_some(())
+    });
+}
+
 /// Waits until an object is not there.
 fn gone(cluster: &Cluster, namespace: &str, what: &str) {
     until(&format!("{what} to be gone"), STEP, || {
