@@ -86,14 +86,6 @@ pub fn admit(strategy: &Strategy, tenant: &TenantSpec) -> Result<Strategy, Vec<R
     if refusals.is_empty() { Ok(admitted) } else { Err(refusals) }
 }
 
-/// The first of a tenant's prefixes under which another tenant's topics would fall, or the other way round, with that other's.
-#[must_use]
-pub fn prefix_clash<'a>(mine: &'a TenantKafka, other: &'a TenantKafka) -> Option<(&'a str, &'a str)> {
-    let pairs =
-        mine.topic_prefixes.iter().flat_map(|a| other.topic_prefixes.iter().map(move |b| (a.as_str(), b.as_str())));
-    pairs.into_iter().find(|(a, b)| a.starts_with(b) || b.starts_with(a))
-}
-
 /// The rules of a file. JSON is YAML, so the code is the same as for files, and so are the messages.
 fn check(strategy: &Strategy) -> Result<(), SpecErrors> {
     let text = serde_json::to_string_pretty(strategy).unwrap_or_default();
@@ -218,15 +210,6 @@ mod tests {
                  one of: desk-7.",
             ]
         );
-    }
-
-    #[test]
-    fn prefixes_that_two_tenants_could_both_claim_clash_whichever_is_longer() {
-        let with = |prefix: &str| TenantKafka { topic_prefixes: vec!["x.".into(), prefix.into()], ..tenant().kafka };
-        let other = TenantKafka { topic_prefixes: vec!["desk-7.fx.".into()], ..tenant().kafka };
-        assert_eq!(prefix_clash(&with("desk-7."), &other), Some(("desk-7.", "desk-7.fx.")));
-        assert_eq!(prefix_clash(&with("desk-7.fx.g10."), &other), Some(("desk-7.fx.g10.", "desk-7.fx.")));
-        assert_eq!(prefix_clash(&with("desk-70."), &other), None);
     }
 
     #[test]

@@ -198,7 +198,10 @@ impl Writer {
     pub async fn delete(&self, key: &Key) -> Result<(), WriteError> {
         let api = key.kind.api(&self.client, &key.tenant);
         match self.write("delete", key, api.delete(&key.name, &DeleteParams::background())).await {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.cache.remove(key);
+                Ok(())
+            }
             Err(error) if error.code() == Some(404) => Ok(()),
             Err(error) => Err(error),
         }
@@ -283,7 +286,7 @@ fn is_empty(value: &Json) -> bool {
 }
 
 /// A quantity in thousandths: Kubernetes writes 2048Mi as 2Gi.
-fn quantity(text: &str) -> Option<u128> {
+pub(crate) fn quantity(text: &str) -> Option<u128> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u128 = text[..digits].parse().ok()?;
     let thousandths: u128 = match &text[digits..] {

@@ -59,6 +59,15 @@ impl Cache {
         own.map(|(_, object)| Arc::clone(object)).collect()
     }
 
+    /// All objects of a kind.
+    #[must_use]
+    pub fn all(&self, kind: Kind) -> Vec<Arc<Json>> {
+        let first = Key { kind, tenant: String::new(), name: String::new() };
+        let objects = self.read();
+        let own = objects.range(first..).take_while(|(key, _)| key.kind == kind);
+        own.map(|(_, object)| Arc::clone(object)).collect()
+    }
+
     /// Every tenant that something belongs to.
     #[must_use]
     pub fn tenants(&self) -> BTreeSet<String> {
@@ -149,6 +158,10 @@ mod tests {
         let names: Vec<String> =
             cache.list(Kind::Secret, "a").iter().map(|o| o["metadata"]["name"].as_str().unwrap().into()).collect();
         assert_eq!(names, ["1", "2"]);
+        assert_eq!(
+            (cache.all(Kind::Secret).len(), cache.all(Kind::Service).len(), cache.all(Kind::Pod).len()),
+            (3, 1, 0)
+        );
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub enum ModuleError {
     #[error("spec.module.configMap: there is no ConfigMap {0}")]
     NoConfigMap(String),
     /// It has no such entry.
-    #[error("spec.module.configMap: ConfigMap {name} has no {key} in its binaryData")]
+    #[error("spec.module.configMap: ConfigMap {name} has no entry {key}")]
     NoKey {
         /// The ConfigMap.
         name: String,
@@ -112,9 +112,11 @@ impl Modules {
     async fn read(&self, namespace: &str, name: &str, key: &str) -> Result<(Vec<u8>, Option<String>), ModuleError> {
         let map = self.api(namespace).get_opt(name).await?;
         let map = map.ok_or_else(|| ModuleError::NoConfigMap(name.to_owned()))?;
-        let bytes = map.binary_data.and_then(|mut data| data.remove(key));
+        let bytes = map.binary_data.and_then(|mut data| Some(data.remove(key)?.0));
+        // kubectl puts bytes that happen to be UTF-8 under data.
+        let bytes = bytes.or_else(|| Some(map.data?.remove(key)?.into_bytes()));
         let bytes = bytes.ok_or_else(|| ModuleError::NoKey { name: name.to_owned(), key: key.to_owned() })?;
-        Ok((bytes.0, map.metadata.resource_version))
+        Ok((bytes, map.metadata.resource_version))
     }
 
     fn remember(&self, id: (String, String, String), known: Known) {

@@ -27,6 +27,8 @@ pub const LABEL_MONITORING: (&str, &str) = ("pinion.dev/monitoring", "true");
 /// Label that Kubernetes gives each namespace.
 pub const LABEL_NAMESPACE: &str = "kubernetes.io/metadata.name";
 
+/// ResourceQuota of a tenant.
+pub const QUOTA: &str = "pinion";
 /// Service account of runtime pods.
 pub const RUNTIME_ACCOUNT: &str = "pinion-runtime";
 /// Port of metrics, probes and control.

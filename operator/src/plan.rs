@@ -38,9 +38,17 @@ pub struct Plan {
     pub moved: u64,
 }
 
-/// Decides.
+/// Decides. `others` are the tenant's other pools: a strategy that is deleted there and made anew here may still run there.
 #[must_use]
-pub fn plan(pool: &str, size: PoolSize, candidates: &[Candidate], fleet: &Fleet, pods: &[Pod], now: Timestamp) -> Plan {
+pub fn plan(
+    pool: &str,
+    size: PoolSize,
+    candidates: &[Candidate],
+    fleet: &Fleet,
+    others: &[&Fleet],
+    pods: &[Pod],
+    now: Timestamp,
+) -> Plan {
     let documented = documented(pool, fleet);
     let mut groups: BTreeMap<String, Vec<&Candidate>> = BTreeMap::new();
     for candidate in candidates {
@@ -63,7 +71,8 @@ pub fn plan(pool: &str, size: PoolSize, candidates: &[Candidate], fleet: &Fleet,
                     plan.moved += 1;
                     Some(Held { seconds: 0 })
                 }
-                None => is_held(fleet, &pod(pool, slot.pod), members, *shard, now),
+                None => is_held(fleet, &pod(pool, slot.pod), members, *shard, now)
+                    .or_else(|| others.iter().find_map(|other| is_elsewhere(other, group, members, *shard, now))),
             };
             match held {
                 None => drop(granted.insert(*shard, *slot)),
@@ -121,6 +130,17 @@ fn is_held(fleet: &Fleet, to: &str, members: &[&Candidate], shard: u16, now: Tim
     })
 }
 
+/// The same of another pool.
+fn is_elsewhere(other: &Fleet, group: &str, members: &[&Candidate], shard: u16, now: Timestamp) -> Option<Held> {
+    let assigned = other.documents.values().flat_map(|document| &document.strategies);
+    let mut assigned = assigned.filter(|assigned| assigned.strategy.group() == group);
+    if assigned.any(|assigned| assigned.shards.iter().any(|one| one.shard == shard)) {
+        return Some(Held { seconds: 0 });
+    }
+    // No pod of that pool is the one that is to have it.
+    is_held(other, "", members, shard, now)
+}
+
 #[cfg(test)]
 mod tests {
     use pinion_spec::assignment::{Assignment, PodReport, StrategyReport, Version};
@@ -149,7 +169,7 @@ mod tests {
     /// Two pods, the first with all four shards by its document and by its word.
     fn fleet() -> Fleet {
         let none = Fleet::new(BTreeMap::new(), BTreeMap::new(), at(0), 1);
-        let plan = plan("default", SIZE, &[candidate(1, 4)], &none, &ready(&[0]), at(0));
+        let plan = plan("default", SIZE, &[candidate(1, 4)], &none, &[], &ready(&[0]), at(0));
         let made = documents("default", 2, &plan.placed, terms(), &BTreeMap::new()).unwrap();
         let mut fleet = Fleet::new(made, BTreeMap::new(), at(0), 1);
         says(&mut fleet, "default-0", 1, &[0, 1, 2, 3]);
@@ -179,7 +199,7 @@ mod tests {
     }
 
     fn round(fleet: &mut Fleet, workers: u32, pods: &[u16], now: Timestamp) -> Plan {
-        let plan = plan("default", SIZE, &[candidate(workers, 4)], fleet, &ready(pods), now);
+        let plan = plan("default", SIZE, &[candidate(workers, 4)], fleet, &[], &ready(pods), now);
         fleet.documents = documents("default", 2, &plan.placed, terms(), &fleet.documents).unwrap();
         fleet.targets = plan.placement.shards.clone();
         plan
@@ -218,9 +238,25 @@ mod tests {
     }
 
     #[test]
+    fn what_another_pool_may_still_run_is_given_to_nobody() {
+        let mut other = fleet();
+        let here = Fleet::new(BTreeMap::new(), BTreeMap::new(), at(0), 1);
+        let waits = |other: &Fleet| {
+            let plan = plan("fast", SIZE, &[candidate(1, 4)], &here, &[other], &ready(&[0]), at(1));
+            assert_eq!(plan.placed[0].shards.is_empty(), !plan.waiting.is_empty());
+            !plan.waiting.is_empty()
+        };
+        assert!(waits(&other), "its documents have it");
+        other.documents = documents("default", 2, &[], terms(), &other.documents).unwrap();
+        assert!(waits(&other), "its pod has not let go");
+        says(&mut other, "default-0", 2, &[]);
+        assert!(!waits(&other));
+    }
+
+    #[test]
     fn a_strategy_of_unknown_shards_is_scouted_by_one_pod() {
         let fleet = Fleet::new(BTreeMap::new(), BTreeMap::new(), at(0), 1);
-        let plan = plan("default", SIZE, &[candidate(1, 0)], &fleet, &ready(&[0, 1]), at(0));
+        let plan = plan("default", SIZE, &[candidate(1, 0)], &fleet, &[], &ready(&[0, 1]), at(0));
         assert_eq!((plan.placed[0].scout, plan.placed[0].shards.len()), (Some(0), 0));
     }
 }

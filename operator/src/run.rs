@@ -11,6 +11,7 @@ use crate::apply::Writer;
 use crate::args::Args;
 use crate::cache::Cache;
 use crate::controller;
+use crate::credentials::Credentials;
 use crate::events::Events;
 use crate::leader::{Election, Leadership};
 use crate::metrics::Metrics;
@@ -60,6 +61,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     let context = Arc::new(Context {
         pods: Pods::default(),
         modules: Modules::new(client.clone()),
+        credentials: Credentials::new(client.clone()),
         events: Events::new(client.clone(), &args.identity),
         namespace: args.namespace.clone(),
         writer: Writer {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::runtime::events::EventType;
+use pinion_spec::assignment::ProblemKind;
 use pinion_spec::status::{
     Condition, ConditionStatus, ConditionType, ModuleStatus, PodShards, Reason, RuntimePoolStatus, ScalingStatus,
     StrategyStatus, TenantStatus,
@@ -70,11 +71,11 @@ pub struct Assigned {
     /// What p99 was in the last interval, microseconds.
     pub p99_micros: Option<f64>,
     /// What a pod complains of.
-    pub problem: Option<String>,
-    /// Whether that is a module which a person has to mend.
-    pub module_refused: bool,
+    pub problem: Option<(Option<ProblemKind>, String)>,
     /// SHA-256 of the bytes of the assigned module, where a pod runs it.
     pub wasm: Option<String>,
+    /// Why its pool has fewer pods than it is to have.
+    pub short: Option<(Reason, String)>,
 }
 
 impl Assigned {
@@ -104,6 +105,21 @@ pub struct PoolView {
     pub workers_used: u32,
     /// Where their workers run, as they say.
     pub pinning: Option<Pinning>,
+    /// Why it has fewer pods than it is to have.
+    pub short: Option<(Reason, String)>,
+}
+
+/// What a round has found of a tenant.
+#[derive(Debug, Default)]
+pub struct TenantView {
+    /// Strategies that it has.
+    pub strategies: usize,
+    /// Cores of its pods.
+    pub cores: u32,
+    /// Topic prefixes that are its own.
+    pub prefixes: Vec<String>,
+    /// Why it is not as its spec asks.
+    pub trouble: Vec<(Reason, String)>,
 }
 
 /// Something that happened, for `kubectl describe`.
@@ -188,7 +204,12 @@ fn absent(why: &Absent) -> (Reason, String) {
             };
             (reason, error.to_string())
         }
-        Absent::NoPool => (Reason::NoPool, "spec.pool: there is no RuntimePool of that name in the namespace".into()),
+        Absent::NoPool(pool) => {
+            let message = format!(
+                "spec.pool: there is no RuntimePool {pool} in the namespace, or it is being deleted; create it"
+            );
+            (Reason::NoPool, message)
+        }
         Absent::NoTenant => (Reason::NoTenant, "the namespace belongs to no Tenant".into()),
         Absent::Paused => (Reason::Paused, "spec.paused is true".into()),
         Absent::Deleting => (Reason::Deleting, "it is drained, and then gone".into()),
@@ -200,8 +221,16 @@ fn running(assigned: &Assigned) -> Vec<Say> {
     let pinned = pinning::condition(assigned.pinning.as_ref());
     let (reason, message) = if assigned.quarantined {
         (Reason::Quarantined, "an instance faulted too often and is not called any more".to_owned())
-    } else if let Some(problem) = &assigned.problem {
-        (if assigned.module_refused { Reason::ModuleRefused } else { Reason::InProgress }, problem.clone())
+    } else if let Some((kind, problem)) = &assigned.problem {
+        let reason = match kind {
+            Some(ProblemKind::TopicMissing) => Reason::TopicMissing,
+            Some(ProblemKind::TopicForbidden) => Reason::TopicForbidden,
+            Some(ProblemKind::ModuleRefused) => Reason::ModuleRefused,
+            None => Reason::InProgress,
+        };
+        (reason, problem.clone())
+    } else if let (Some(Shortage::NoReadyPod | Shortage::Full), Some(short)) = (assigned.shortage, &assigned.short) {
+        short.clone()
     } else if let Some(shortage @ (Shortage::NoReadyPod | Shortage::Full)) = assigned.shortage {
         let reason = if shortage == Shortage::Full { Reason::PoolFull } else { Reason::NoReadyPod };
         (reason, shortage.to_string())
@@ -220,6 +249,10 @@ fn running(assigned: &Assigned) -> Vec<Say> {
         say(ConditionType::Progressing, !ready && !assigned.quarantined, reason, message),
     ];
     says.push(match (assigned.shortage, assigned.decision.limited) {
+        (Some(_), _) if assigned.short.is_some() => {
+            let (reason, message) = assigned.short.clone().unwrap_or((Reason::PoolFull, String::new()));
+            say(ConditionType::ScalingLimited, true, reason, message)
+        }
         (Some(shortage), _) => say(ConditionType::ScalingLimited, true, Reason::PoolFull, shortage.to_string()),
         (None, Some(reason)) => say(ConditionType::ScalingLimited, true, reason, assigned.decision.why.to_string()),
         (None, None) => say(ConditionType::ScalingLimited, false, Reason::AsSpecified, "nothing holds it back"),
@@ -333,7 +366,7 @@ fn happenings(before: &StrategyStatus, after: &StrategyStatus, view: &StrategyVi
     };
     let mut happenings = Vec::new();
     let mut tell = |kind, reason, note: String| happenings.push(Happening { kind, reason, note });
-    if let StrategyView::Absent(Absent::Refused(_) | Absent::Module(_) | Absent::NoPool | Absent::NoTenant) = view
+    if let StrategyView::Absent(Absent::Refused(_) | Absent::Module(_) | Absent::NoPool(_) | Absent::NoTenant) = view
         && let Some(ready) = turned(ConditionType::Ready)
     {
         tell(EventType::Warning, "Refused", ready.message);
@@ -353,7 +386,8 @@ fn happenings(before: &StrategyStatus, after: &StrategyStatus, view: &StrategyVi
             tell(EventType::Warning, "NotPinned", pinned.message);
         }
         if before.workers != after.workers && after.workers > 0 {
-            let note = format!("{} workers, from {}: {}", after.workers, before.workers, assigned.decision.why);
+            let s = if after.workers == 1 { "" } else { "s" };
+            let note = format!("{} worker{s}, from {}: {}", after.workers, before.workers, assigned.decision.why);
             tell(EventType::Normal, "Scaled", note);
         }
     }
@@ -376,7 +410,9 @@ pub fn pool(resource: &RuntimePool, view: &PoolView, now: Timestamp) -> RuntimeP
     let required = resource.spec.0.require_pinned;
     let pinned = pinning::condition(view.pinning.as_ref());
     let all_ready = view.ready_pods >= view.pods;
-    let ready = if !all_ready {
+    let ready = if let Some((reason, message)) = &view.short {
+        say(ConditionType::Ready, false, *reason, message)
+    } else if !all_ready {
         let message = format!("{} of {} pods answer", view.ready_pods, view.pods);
         say(ConditionType::Ready, false, Reason::NoReadyPod, message)
     } else if required && view.pods > 0 && view.pinning != Some(Pinning::Exclusive) {
@@ -394,13 +430,16 @@ pub fn pool(resource: &RuntimePool, view: &PoolView, now: Timestamp) -> RuntimeP
     }
 }
 
-/// A tenant's status; `taken` says why its namespace is not its own.
+/// A tenant's status.
 #[must_use]
-pub fn tenant(resource: &Tenant, strategies: usize, cores: u32, taken: Option<String>, now: Timestamp) -> TenantStatus {
+pub fn tenant(resource: &Tenant, view: &TenantView, now: Timestamp) -> TenantStatus {
     let before = resource.status.clone().unwrap_or_default();
     let generation = resource.metadata.generation.unwrap_or_default();
-    let ready = match taken {
-        Some(why) => say(ConditionType::Ready, false, Reason::NamespaceTaken, why),
+    let ready = match view.trouble.first() {
+        Some((reason, _)) => {
+            let all: Vec<&str> = view.trouble.iter().map(|(_, why)| why.as_str()).collect();
+            say(ConditionType::Ready, false, *reason, all.join("; "))
+        }
         None => {
             say(ConditionType::Ready, true, Reason::AsSpecified, format!("namespace {} is ready", resource.name_any()))
         }
@@ -408,8 +447,9 @@ pub fn tenant(resource: &Tenant, strategies: usize, cores: u32, taken: Option<St
     TenantStatus {
         observed_generation: generation,
         conditions: conditions(&before.conditions, vec![ready], generation, now),
-        strategies: u32::try_from(strategies).unwrap_or(u32::MAX),
-        cores,
+        strategies: u32::try_from(view.strategies).unwrap_or(u32::MAX),
+        cores: view.cores,
+        topic_prefixes: view.prefixes.clone(),
     }
 }
 

@@ -18,7 +18,7 @@
 //! | `PUT /control/modules/{digest}` | a module's bytes, kept for assignments that name them |
 //! | `POST /control/drain` | ends the process as SIGTERM does |
 //!
-//! Commands need the bearer token where one is configured. Without one they are taken only on a loopback address, and never from
+//! Commands, and `/strategies` with it, need the bearer token where one is configured. Without one they are taken only on a loopback address, and never from
 //! a browser (a request with an `Origin` is refused). Every command is logged: what it changed, and why it was refused.
 //! Whatever is refused is answered with `{"error":".."}`.
 
@@ -73,12 +73,16 @@ pub struct Admin {
 
 /// The routes.
 pub fn router(admin: Admin) -> Router {
+    // What it tells of limits and inputs is the tenant's own. Metrics and histograms are open to whoever reaches the port, as Prometheus is.
+    let own = Router::new()
+        .route("/strategies", get(strategies))
+        .route_layer(axum::middleware::from_fn_with_state(admin.clone(), control::authorise));
     Router::new()
+        .merge(own)
         .route("/metrics", get(show_metrics))
         .route("/live", get(live))
         .route("/ready", get(ready))
         .route("/hdr/{strategy}/{stage}", get(hdr))
-        .route("/strategies", get(strategies))
         .nest("/control", control::router(&admin))
         .fallback(refusal::nothing_there)
         .layer(axum::middleware::map_response(refusal::in_json))

@@ -114,9 +114,20 @@ pub struct StrategyReport {
     /// Why it does not run as assigned, for a person: a topic that is missing, a module that is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-    /// Whether that problem is its module's, and a person's to mend: it cannot be had, or is refused.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub module_refused: bool,
+    /// The same for programs, where it is one that they know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem_kind: Option<ProblemKind>,
+}
+
+/// What keeps a strategy from running as assigned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ProblemKind {
+    /// A topic that it reads or writes is not there.
+    TopicMissing,
+    /// Kafka does not let its user do what it is to do.
+    TopicForbidden,
+    /// Its module cannot be had, does not fit the contract, cannot be compiled or does not start, and a person has to mend it.
+    ModuleRefused,
 }
 
 #[cfg(test)]

@@ -83,6 +83,8 @@ pub enum Reason {
     NoTenant,
     /// The namespace was there before the tenant.
     NamespaceTaken,
+    /// A topic prefix of the tenant is another's.
+    PrefixTaken,
     /// The RuntimePool that it names is not there.
     NoPool,
     /// A Secret or ConfigMap that it names is not there.
@@ -281,4 +283,7 @@ pub struct TenantStatus {
     pub strategies: u32,
     /// Cores of its pods.
     pub cores: u32,
+    /// Its topic prefixes, without those that are another tenant's.
+    #[schemars(length(max = 16), inner(length(max = 249)))]
+    pub topic_prefixes: Vec<String>,
 }

@@ -41,7 +41,7 @@ pub struct Access {
     /// See strategies, pools, pods, their logs and events.
     #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
     pub view: Vec<String>,
-    /// Also deploy, change and delete strategies and pools.
+    /// Also deploy, change and delete strategies. Pools name an image and nodes, so they are the platform's.
     #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
     pub edit: Vec<String>,
     /// See all that `view` does, and change strategies in place: halt and resume them, set their limits. They create and delete none.

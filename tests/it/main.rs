@@ -27,3 +27,4 @@ mod operator_registry;
 mod pods;
 mod registry;
 mod secured;
+mod tenancy;

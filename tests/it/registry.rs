@@ -208,7 +208,7 @@ fn a_registry_that_never_answers_delays_no_other_strategy_and_no_halt() {
     let said = |pod: &Pod, name: &str| pod.report()?.strategies.into_iter().find(|said| said.name == name);
     until("the other strategy to run, and the problem to be told", START, || {
         let (runs, waits) = (said(&pod, "record-only")?, said(&pod, "waits")?);
-        let pulling = waits.problem.as_ref()?.contains("is being pulled") && !waits.module_refused;
+        let pulling = waits.problem.as_ref()?.contains("is being pulled") && waits.problem_kind.is_none();
         (runs.shards == [0] && runs.problem.is_none() && pulling && waits.shards.is_empty()).then_some(())
     });
     let mut halt = first.clone();

@@ -1,6 +1,6 @@
 //! `pinion-runtime` in the place of a pod that kwok only plays: at the pod's address, under its name, with its pool's token.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -22,7 +22,8 @@ const ADMIN_PORT: u16 = 9101;
 pub struct StandIn {
     /// The process.
     pub runtime: Runtime,
-    address: SocketAddr,
+    /// Its admin port.
+    pub address: SocketAddr,
     args: Vec<String>,
     token: String,
     /// What outlives the process.
@@ -95,6 +96,8 @@ impl StandIn {
             args.extend([(*flag).to_owned(), path(home.write(flag.trim_start_matches('-'), data))]);
         }
         let address = SocketAddr::new(ip, ADMIN_PORT);
+        // kwok gives the address of a pod that is gone to the next, and who stood in for that one may still be there.
+        until("the pod's address to be free", SCHEDULED, || TcpListener::bind(address).ok().map(drop));
         let runtime = process(address, broker, &args, &token);
         Self { runtime, address, args, token, home }
     }

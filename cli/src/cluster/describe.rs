@@ -102,6 +102,10 @@ async fn events(cluster: &Cluster, strategy: &Strategy) -> Result<Vec<Happened>,
     Ok(happened.collect())
 }
 
+fn workers(count: u32) -> String {
+    format!("{count} worker{}", if count == 1 { "" } else { "s" })
+}
+
 /// When it last happened. Which field says so depends on who wrote it.
 fn time(event: &Event) -> Option<Timestamp> {
     let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref()).map(|time| time.0);
@@ -133,7 +137,7 @@ fn text(strategy: &Strategy, events: Result<Vec<Happened>, CliError>, now_ns: u6
     section(
         &mut out,
         "assignment",
-        status.assignment.iter().map(|part| format!("{}  {} workers  shards {}", part.pod, part.workers, part.shards)),
+        status.assignment.iter().map(|part| format!("{}  {}  shards {}", part.pod, workers(part.workers), part.shards)),
     );
     section(&mut out, "conditions", status.conditions.iter().map(line));
     match events {
@@ -177,7 +181,7 @@ fn how(spec: &StrategySpec, status: &StrategyStatus) -> Vec<(&'static str, Strin
     fields.push(("workers", format!("{} for {} shards", status.workers, status.shards)));
     if let Some(scaling) = &status.scaling {
         let (mode, wanted) = (spec.scaling.mode, scaling.recommended_workers);
-        fields.push(("scaling", format!("{mode:?}: {wanted} workers, {}", printable(&scaling.reason))));
+        fields.push(("scaling", format!("{mode:?}: {}, {}", workers(wanted), printable(&scaling.reason))));
     }
     if let Some(latency) = &status.latency {
         let (p50, p99, p999, max) = (&latency.p50, &latency.p99, &latency.p999, &latency.max);

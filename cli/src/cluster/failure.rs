@@ -50,7 +50,15 @@ impl Cluster {
             403 if why.starts_with("User ") => CliError::Unavailable(format!(
                 "{doing}: a right is missing: {why}; the tenant's roles are pinion-view, pinion-edit and pinion-risk"
             )),
-            403 => CliError::Unavailable(format!("{doing}: forbidden: {why}")),
+            403 if why.starts_with("status unknown for quota") => CliError::Unavailable(format!(
+                "{doing}: the cluster has not counted the tenant's quota yet; try again in half a minute"
+            )),
+            403 => CliError::Unavailable(match used_up(why) {
+                Some(used) => format!(
+                    "{doing}: the tenant's quota is used up: {used}; delete what is not needed, or have spec.quota of the Tenant raised"
+                ),
+                None => format!("{doing}: forbidden: {why}"),
+            }),
             404 if names_an_object(status) => CliError::Usage(format!("{doing}: {}", status.message)),
             404 => CliError::Unavailable(format!(
                 "{doing}: the cluster {} does not know Pinion's resources; install the operator",
@@ -60,6 +68,20 @@ impl Cluster {
             _ => CliError::Unavailable(format!("{doing}: {} answers {}: {}", self.server, status.code, status.message)),
         }
     }
+}
+
+/// What of a quota is used up: `strategies: 20 of 20 used`. The apiserver says it as
+/// `exceeded quota: pinion, requested: count/strategies.pinion.dev=1, used: .. , limited: ..`.
+fn used_up(why: &str) -> Option<String> {
+    let (_, amounts) = why.strip_prefix("exceeded quota: ")?.split_once(", requested: ")?;
+    let (_, amounts) = amounts.split_once(", used: ")?;
+    let (used, limited) = amounts.split_once(", limited: ")?;
+    let each = used.split(',').zip(limited.split(',')).map(|(used, limited)| {
+        let ((what, used), (_, limited)) = (used.split_once('=')?, limited.split_once('=')?);
+        let what = what.trim_start_matches("count/").split('.').next()?;
+        Some(format!("{what}: {used} of {limited} used"))
+    });
+    Some(each.collect::<Option<Vec<String>>>()?.join(", "))
 }
 
 /// Whether it is one object that is missing and not the type of it.
@@ -101,4 +123,19 @@ pub(super) fn conflicts(error: &kube::Error) -> Option<Vec<(String, String)>> {
     let fields = causes.filter(|cause| cause.reason == "FieldManagerConflict");
     let fields: Vec<_> = fields.map(|cause| (cause.field.clone(), cause.message.clone())).collect();
     (status.code == 409 && !fields.is_empty()).then_some(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_is_said_as_what_is_used_of_what_there_may_be() {
+        let why = "exceeded quota: pinion, requested: count/strategies.pinion.dev=1, used: count/strategies.pinion.dev=20, limited: \
+                   count/strategies.pinion.dev=20";
+        assert_eq!(used_up(why).as_deref(), Some("strategies: 20 of 20 used"));
+        let two = "exceeded quota: q, requested: a=1,b=1, used: a=2,b=3, limited: a=2,b=3";
+        assert_eq!(used_up(two).as_deref(), Some("a: 2 of 2 used, b: 3 of 3 used"));
+        assert_eq!(used_up("User \"x\" cannot patch"), None);
+    }
 }

@@ -22,7 +22,7 @@ const fn rule(path: &'static str, cel: &'static str, message: &'static str) -> R
     Rule { path, cel, message }
 }
 
-const TENANT: [Rule; 8] = [
+const TENANT: [Rule; 9] = [
     rule(
         "",
         "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')",
@@ -37,6 +37,11 @@ const TENANT: [Rule; 8] = [
         "spec.kafka",
         "size(self.topicPrefixes) > 0 || size(self.readTopics) > 0",
         "name topicPrefixes, readTopics or both: without them every topic is forbidden",
+    ),
+    rule(
+        "spec.kafka.topicPrefixes",
+        "self.all(p, !p.startsWith('pinion.') && !'pinion.'.startsWith(p))",
+        "pinion. begins the consumer groups of all tenants; name another prefix",
     ),
     rule(
         "spec.egress[]",

@@ -13,7 +13,7 @@ use kube::{Resource as _, ResourceExt as _};
 
 use super::meta;
 use crate::crd::Tenant;
-use crate::names::{LABEL_TENANT, RUNTIME_ACCOUNT};
+use crate::names::{LABEL_TENANT, QUOTA, RUNTIME_ACCOUNT};
 
 /// A tenant's objects, in the order in which they are to be made: what denies comes before what could be denied.
 #[derive(Debug, Clone)]
@@ -83,6 +83,7 @@ fn quota(name: &str, tenant: &Tenant, owner: Option<OwnerReference>) -> Resource
         ("requests.memory", memory.clone()),
         ("limits.memory", memory),
         ("count/strategies.pinion.dev", quota.strategies.to_string()),
+        ("count/configmaps", config_maps(quota.strategies).to_string()),
         // Strategies need neither, and both cost money or open the namespace to the outside.
         ("services.loadbalancers", "0".into()),
         ("services.nodeports", "0".into()),
@@ -90,10 +91,16 @@ fn quota(name: &str, tenant: &Tenant, owner: Option<OwnerReference>) -> Resource
     ]);
     let spec = ResourceQuotaSpec { hard: Some(hard), ..ResourceQuotaSpec::default() };
     ResourceQuota {
-        metadata: meta(Some(name), "pinion", labels(name), owner),
+        metadata: meta(Some(name), QUOTA, labels(name), owner),
         spec: Some(spec),
         ..ResourceQuota::default()
     }
+}
+
+/// How many ConfigMaps there may be: each holds up to a MiB of the store that all tenants share. A strategy has a module, the one before it
+/// and one that is on its way; the rest are assignments and the cluster's own.
+const fn config_maps(strategies: u32) -> u32 {
+    32 + 3 * strategies
 }
 
 fn limits(name: &str, owner: Option<OwnerReference>) -> LimitRange {
@@ -144,7 +151,8 @@ fn rules(who: &str) -> Vec<PolicyRule> {
     ];
     match who {
         "edit" => rules.extend([
-            rule(&["pinion.dev"], &["strategies", "runtimepools"], &["create", "update", "patch", "delete"]),
+            // Not the pools: their image is what holds strategies to their limits, and their nodes may be another tenant's.
+            rule(&["pinion.dev"], &["strategies"], &["create", "update", "patch", "delete"]),
             rule(&["pinion.dev"], &["strategies/scale"], &["update", "patch"]),
             // Modules. Only made, never changed: the assignments with the risk limits are ConfigMaps too.
             rule(&[""], &["configmaps"], &["create"]),
@@ -201,6 +209,7 @@ mod tests {
             ("requests.memory", "32768Mi"),
             ("limits.memory", "32768Mi"),
             ("count/strategies.pinion.dev", "20"),
+            ("count/configmaps", "92"),
         ] {
             assert_eq!(hard[name].0, amount, "{name}");
         }
@@ -224,6 +233,9 @@ mod tests {
             }
             for what in ["pods", "pods/exec", "pods/portforward", "statefulsets", "roles", "rolebindings"] {
                 assert!(!allows(role, what, "create"), "create {what}");
+            }
+            for verb in ["create", "update", "patch", "delete"] {
+                assert!(!allows(role, "runtimepools", verb), "an image that checks no order could run: {verb}");
             }
             for verb in ["update", "patch", "delete"] {
                 assert!(!allows(role, "configmaps", verb), "an assignment could be forged: {verb}");

@@ -3,23 +3,29 @@
 //! Promises: nothing is written or put to a pod by a process that is not the leader; a stricter trading state goes to the pods before
 //! anything else; a strategy that may not run is in no document; a round in which nothing has changed writes nothing.
 
+mod clear;
 mod deliver;
+mod halt;
 mod pool;
 mod scrape;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt as _};
+use pinion_spec::status::Reason;
 use pinion_spec::strategy::Strategy as Spec;
+use pinion_spec::tenant::TenantSpec;
 
 use crate::admit::{Refusal, admit};
 use crate::apply::{WriteError, Writer};
 use crate::cache::Cache;
+use crate::claim::{Claim, grant};
 use crate::clock::now;
 use crate::crd::{RuntimePool, Strategy, Tenant};
+use crate::credentials::Credentials;
 use crate::desired::assignment::AssignmentError;
 use crate::desired::{network, tenant};
 use crate::events::Events;
@@ -30,9 +36,9 @@ use crate::metrics::Metrics;
 use crate::modules::{ModuleError, Modules};
 use crate::names::{MANAGER_STATUS, MANAGER_TENANT};
 use crate::pods::Pods;
-use crate::status::{self, PoolView, StrategyView};
+use crate::status::{self, PoolView, StrategyView, TenantView};
 
-/// Keeps a Tenant until its strategies are drained.
+/// Keeps a Tenant or a pool until its strategies are drained.
 const FINALIZER: &str = "pinion.dev/drain";
 /// How often pods are asked while nothing happens.
 const POLL: Duration = Duration::from_secs(2);
@@ -49,6 +55,8 @@ pub struct Context {
     pub pods: Pods,
     /// Finds modules.
     pub modules: Modules,
+    /// Knows which tenants' Kafka credentials are missing.
+    pub credentials: Credentials,
     /// Tells people.
     pub events: Events,
     /// Where the operator runs.
@@ -73,6 +81,8 @@ impl Context {
 #[derive(Debug, Default)]
 pub struct Memory {
     fleets: BTreeMap<String, Fleet>,
+    /// When modules were last cleared away, monotonic nanoseconds.
+    cleared_ns: Option<u64>,
 }
 
 /// A round that could not be finished.
@@ -102,8 +112,8 @@ pub enum Absent {
     Refused(Vec<Refusal>),
     /// Its module cannot be had.
     Module(ModuleError),
-    /// Its pool is not there.
-    NoPool,
+    /// Its pool is not there, or goes.
+    NoPool(String),
     /// Its namespace is no tenant's.
     NoTenant,
     /// It is to run nowhere.
@@ -130,24 +140,45 @@ pub async fn round(context: &Context, name: &str, memory: &mut Memory) -> Result
         for strategy in &strategies {
             report(context, strategy, StrategyView::Absent(&Absent::NoTenant)).await?;
         }
+        // Nobody gives its pods anything any more.
+        for pool in typed::<RuntimePool>(cache, Kind::RuntimePool, name).iter().filter(|pool| is_going(*pool)) {
+            context.writer.finalizer(Kind::RuntimePool, name, &pool.name_any(), FINALIZER, false).await?;
+        }
         return Ok(IDLE);
     };
-    let deleting = tenant.metadata.deletion_timestamp.is_some();
+    halt::first(context, &tenant, &strategies, memory).await?;
+    let deleting = is_going(&tenant);
+    let claims: Vec<Claim> = cache.all(Kind::Tenant).iter().map(|tenant| Claim::of(tenant)).collect();
+    let mine = claims.iter().find(|claim| claim.tenant == name);
+    let (granted, clashes) = mine.map(|mine| grant(mine, &claims)).unwrap_or_default();
+    let mut view =
+        TenantView { strategies: strategies.len(), cores: 0, prefixes: granted.clone(), trouble: Vec::new() };
     if !deleting {
         context.writer.finalizer(Kind::Tenant, name, name, FINALIZER, true).await?;
         if let Some(taken) = furnish(context, &tenant).await? {
-            let status = status::tenant(&tenant, strategies.len(), 0, Some(taken), now());
-            context.writer.status(Kind::Tenant, name, name, &status, MANAGER_STATUS).await?;
+            view.trouble.push((Reason::NamespaceTaken, taken));
+            report_tenant(context, &tenant, &view).await?;
             return Ok(POLL);
         }
     }
+    let missing = context.credentials.missing(name, tenant.spec.0.kafka.credentials.as_ref()).await;
+    let missing = missing.map_err(|source| RoundError::Read(name.to_owned(), source))?;
+    view.trouble.extend(clashes.iter().map(|clash| (Reason::PrefixTaken, clash.to_string())));
+    view.trouble.extend(missing.iter().map(|missing| (Reason::MissingReference, missing.to_string())));
+    let mut allowed = tenant.spec.0.clone();
+    allowed.kafka.topic_prefixes = granted;
 
-    let pools: Vec<RuntimePool> = typed(cache, Kind::RuntimePool, name);
-    let mut admitted: BTreeMap<String, Vec<Admitted>> =
-        pools.iter().map(|pool| (pool.name_any(), Vec::new())).collect();
+    let mut pools: Vec<RuntimePool> = typed(cache, Kind::RuntimePool, name);
+    // One that has been let go is as good as gone: the watch has not said so yet.
+    pools.retain(|pool| !is_going(pool) || pool.finalizers().iter().any(|one| one == FINALIZER));
+    let staying = pools.iter().filter(|pool| !is_going(*pool));
+    let mut admitted: BTreeMap<String, Vec<Admitted>> = staying.map(|pool| (pool.name_any(), Vec::new())).collect();
+    let known: BTreeSet<String> = strategies.iter().map(|strategy| strategy.name_any()).collect();
     let mut absent = Vec::new();
     for resource in strategies {
-        match admission(context, &tenant, &resource, deleting, &admitted).await {
+        // A thousand of them take a while, in which another tenant's halt is not to wait.
+        tokio::task::yield_now().await;
+        match admission(context, &allowed, &resource, deleting, &admitted).await {
             Ok((spec, module)) => {
                 let pool = admitted.entry(spec.spec.pool_name().to_owned()).or_default();
                 pool.push(Admitted { resource, spec, module });
@@ -158,35 +189,51 @@ pub async fn round(context: &Context, name: &str, memory: &mut Memory) -> Result
         }
     }
 
-    memory.fleets.retain(|pool, _| admitted.contains_key(pool));
-    let (mut next, mut cores, mut idle, mut running) = (POLL, 0_u32, true, 0);
+    memory.fleets.retain(|name, _| pools.iter().any(|pool| pool.name_any() == *name));
+    // All of them are known before anything is given to one: what a pool may be given, another one's pods may still run.
     for pool in &pools {
-        let admitted = admitted.remove(&pool.name_any()).unwrap_or_default();
-        running += admitted.len();
+        pool::open(context, pool, memory).await?;
+    }
+    let (mut next, mut idle) = (POLL, true);
+    for pool in &pools {
+        let (pool_name, going) = (pool.name_any(), is_going(pool));
+        if !deleting && !going {
+            context.writer.finalizer(Kind::RuntimePool, name, &pool_name, FINALIZER, true).await?;
+        }
+        let admitted = admitted.remove(&pool_name).unwrap_or_default();
+        let tenant = pool::TenantPart { spec: &allowed, strategies: &known, missing: missing.as_ref() };
         let done = pool::run(context, &tenant, pool, &admitted, memory).await?;
-        if done.busy {
+        if done.busy || going {
             next = POLL_BUSY;
         }
         idle &= done.idle;
-        cores = cores.saturating_add(u32::from(pool.spec.0.cores_per_pod) * u32::from(done.pods));
+        view.cores = view.cores.saturating_add(u32::from(pool.spec.0.cores_per_pod) * u32::from(done.pods));
         for (strategy, view) in admitted.iter().zip(&done.strategies) {
+            tokio::task::yield_now().await;
             report(context, &strategy.resource, StrategyView::Assigned(view)).await?;
         }
         report_pool(context, pool, &done.view).await?;
+        if going && done.idle {
+            context.writer.finalizer(Kind::RuntimePool, name, &pool_name, FINALIZER, false).await?;
+        }
     }
-    let strategies = running + absent.len();
     for (strategy, why) in &absent {
+        tokio::task::yield_now().await;
         report(context, strategy, StrategyView::Absent(why)).await?;
     }
     if deleting {
         if idle {
+            // Its namespace goes after it, and would wait for them.
+            for pool in &pools {
+                context.writer.finalizer(Kind::RuntimePool, name, &pool.name_any(), FINALIZER, false).await?;
+            }
             context.writer.finalizer(Kind::Tenant, name, name, FINALIZER, false).await?;
             return Ok(IDLE);
         }
         return Ok(POLL_BUSY);
     }
-    let status = status::tenant(&tenant, strategies, cores, None, now());
-    context.writer.status(Kind::Tenant, name, name, &status, MANAGER_STATUS).await?;
+    report_tenant(context, &tenant, &view).await?;
+    clear::modules(context, name, memory).await?;
     Ok(next)
 }
 
@@ -230,20 +277,20 @@ async fn furnish(context: &Context, resource: &Tenant) -> Result<Option<String>,
 
 async fn admission(
     context: &Context,
-    tenant: &Tenant,
+    tenant: &TenantSpec,
     resource: &Strategy,
     deleting: bool,
     pools: &BTreeMap<String, Vec<Admitted>>,
 ) -> Result<(Spec, String), Absent> {
-    let spec = admit(&resource.to_file(), &tenant.spec.0).map_err(Absent::Refused)?;
-    if deleting || resource.metadata.deletion_timestamp.is_some() {
+    let spec = admit(&resource.to_file(), tenant).map_err(Absent::Refused)?;
+    if deleting || is_going(resource) {
         return Err(Absent::Deleting);
     }
     if spec.spec.paused {
         return Err(Absent::Paused);
     }
     if !pools.contains_key(spec.spec.pool_name()) {
-        return Err(Absent::NoPool);
+        return Err(Absent::NoPool(spec.spec.pool_name().to_owned()));
     }
     let module = context.modules.digest(spec.tenant(), &spec.spec.module).await.map_err(Absent::Module)?;
     Ok((spec, module))
@@ -259,10 +306,19 @@ async fn report(context: &Context, strategy: &Strategy, view: StrategyView<'_>) 
     Ok(())
 }
 
+async fn report_tenant(context: &Context, tenant: &Tenant, view: &TenantView) -> Result<(), RoundError> {
+    let (status, name) = (status::tenant(tenant, view, now()), tenant.name_any());
+    Ok(context.writer.status(Kind::Tenant, &name, &name, &status, MANAGER_STATUS).await?)
+}
+
 async fn report_pool(context: &Context, pool: &RuntimePool, view: &PoolView) -> Result<(), RoundError> {
     let status = status::pool(pool, view, now());
     let (namespace, name) = (pool.namespace().unwrap_or_default(), pool.name_any());
     Ok(context.writer.status(Kind::RuntimePool, &namespace, &name, &status, MANAGER_STATUS).await?)
+}
+
+fn is_going(resource: &impl kube::Resource) -> bool {
+    resource.meta().deletion_timestamp.is_some()
 }
 
 fn typed<T: serde::de::DeserializeOwned>(cache: &Cache, kind: Kind, tenant: &str) -> Vec<T> {

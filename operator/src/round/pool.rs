@@ -1,26 +1,32 @@
 //! One pool's part of a round: what its pods are to run, written and delivered, and what they say of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::ResourceExt as _;
-use pinion_spec::assignment::{Assignment, PodReport, StrategyReport, Version};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{Api, ResourceExt as _};
+use pinion_spec::assignment::{AssignedStrategy, Assignment, PodReport, StrategyReport, Version};
+use pinion_spec::status::Reason;
 use pinion_spec::strategy::TradingState;
+use pinion_spec::tenant::TenantSpec;
 
 use super::deliver::deliver;
 use super::scrape::{figures, scrape};
 use super::{Admitted, Context, Memory, RoundError};
+use crate::cache::Key;
 use crate::clock::{mono_ns, now};
-use crate::crd::{RuntimePool, Tenant};
+use crate::crd::RuntimePool;
+use crate::credentials::Missing;
 use crate::desired::assignment::{Terms, config_map, documents};
 use crate::desired::pool as desired;
 use crate::fleet::{Fleet, ordinal};
 use crate::kinds::Kind;
-use crate::names::{LABEL_POOL, MANAGER_ASSIGNMENT, MANAGER_POOL, admin_token_secret, assignment_config_map};
+use crate::names::{LABEL_POOL, MANAGER_ASSIGNMENT, MANAGER_POOL, QUOTA, admin_token_secret, assignment_config_map};
 use crate::pinning::Pinning;
 use crate::place::PoolSize;
 use crate::plan::{Candidate, Plan, plan};
 use crate::pods::Address;
+use crate::quota::shortage;
 use crate::rollout::{Change, Release, Rollout};
 use crate::scale::{Decision, Observed, scale};
 use crate::status::{Assigned, PoolView};
@@ -42,31 +48,65 @@ pub(super) struct Done {
     pub(super) pods: u16,
 }
 
+/// What a pool needs to know of its tenant.
+pub(super) struct TenantPart<'a> {
+    /// What the tenant is given.
+    pub(super) spec: &'a TenantSpec,
+    /// The names of all its strategies, those included that run nowhere.
+    pub(super) strategies: &'a BTreeSet<String>,
+    /// Why pods would not start.
+    pub(super) missing: Option<&'a Missing>,
+}
+
+/// Finds out what there is of a pool. In a term's first round what runs is asked for before anything is decided about it.
+pub(super) async fn open(context: &Context, pool: &RuntimePool, memory: &mut Memory) -> Result<(), RoundError> {
+    let (name, namespace) = (pool.name_any(), pool.namespace().unwrap_or_default());
+    let is_first = !memory.fleets.contains_key(&name);
+    let fleet = memory.fleets.entry(name.clone()).or_insert_with(|| remembered(context, pool));
+    let listed = context.cache().list(Kind::Pod, &namespace);
+    let own = listed.iter().map(AsRef::as_ref).filter(|pod| pod["metadata"]["labels"][LABEL_POOL] == name.as_str());
+    fleet.observe(own, now());
+    if is_first && let Some(token) = known_token(context, &name, &namespace) {
+        deliver(context, fleet, &namespace, &|ip| Some(Address { ip, token: token.clone() })).await?;
+    }
+    Ok(())
+}
+
+/// The part of a pool that [`open`] has looked at.
 pub(super) async fn run(
     context: &Context,
-    tenant: &Tenant,
+    tenant: &TenantPart<'_>,
     pool: &RuntimePool,
     admitted: &[Admitted],
     memory: &mut Memory,
 ) -> Result<Done, RoundError> {
-    let (name, namespace) = (pool.name_any(), pool.namespace().unwrap_or_default());
+    let name = pool.name_any();
+    let mut fleet = memory.fleets.remove(&name).unwrap_or_else(|| remembered(context, pool));
+    let others: Vec<&Fleet> = memory.fleets.values().collect();
+    let done = advance(context, tenant, pool, admitted, &mut fleet, &others).await;
+    // What was not what this term took it for is taken up again from what it is.
+    if !matches!(&done, Err(RoundError::Write(error)) if error.code() == Some(409)) {
+        memory.fleets.insert(name, fleet);
+    }
+    done
+}
+
+async fn advance(
+    context: &Context,
+    tenant: &TenantPart<'_>,
+    pool: &RuntimePool,
+    admitted: &[Admitted],
+    fleet: &mut Fleet,
+    others: &[&Fleet],
+) -> Result<Done, RoundError> {
+    let (name, namespace) = (pool.name_any(), namespace(pool));
     let epoch = context.leadership().epoch()?;
     let token = token(context, pool, &namespace).await?;
     context.writer.apply(Kind::Service, &desired::service(pool), MANAGER_POOL).await?;
     context.writer.apply(Kind::PodDisruptionBudget, &desired::disruption_budget(pool), MANAGER_POOL).await?;
-
-    let is_first = !memory.fleets.contains_key(&name);
-    let fleet = memory.fleets.entry(name.clone()).or_insert_with(|| remembered(context, &namespace, &name));
-    let listed = context.cache().list(Kind::Pod, &namespace);
-    let own = listed.iter().map(AsRef::as_ref).filter(|pod| pod["metadata"]["labels"][LABEL_POOL] == name.as_str());
-    fleet.observe(own, now());
     let address = |ip| token.as_ref().map(|token| Address { ip, token: token.clone() });
-    if is_first {
-        // What runs is asked for before anything is decided about it.
-        deliver(context, fleet, &namespace, &address).await?;
-    }
 
-    let releases = release(context, &namespace, fleet, admitted);
+    let releases = release(context, &namespace, fleet, admitted, tenant.strategies);
     let decisions: Vec<Decision> = admitted.iter().map(|one| decide(fleet, &namespace, one)).collect();
     let candidates: Vec<Candidate> = admitted
         .iter()
@@ -75,8 +115,8 @@ pub(super) async fn run(
         .collect();
     let workers = pool.spec.0.workers_per_pod();
     let size = PoolSize { min_pods: pool.spec.0.min_pods, max_pods: pool.spec.0.max_pods, workers_per_pod: workers };
-    let plan = plan(&name, size, &candidates, fleet, &fleet.placeable(&name, workers, mono_ns()), now());
-    let suspended = tenant.spec.0.suspended;
+    let plan = plan(&name, size, &candidates, fleet, others, &fleet.placeable(&name, workers, mono_ns()), now());
+    let suspended = tenant.spec.suspended;
     let terms = Terms {
         epoch,
         lease_seconds: pool.spec.0.lease_seconds,
@@ -99,24 +139,33 @@ pub(super) async fn run(
     if stricter {
         deliver(context, fleet, &namespace, &address).await?;
     }
-    if let Err(error) = write(context, pool, fleet).await {
-        if matches!(&error, RoundError::Write(error) if error.code() == Some(409)) {
-            // It was not what this term took it for: the pool is taken up again from what it is.
-            memory.fleets.remove(&name);
-        }
-        return Err(error);
-    }
+    write(context, pool, fleet).await?;
     let replicas = replicas(fleet, &name, plan.placement.pods);
-    let set = desired::stateful_set(pool, &tenant.spec.0, replicas);
-    context.writer.apply(Kind::StatefulSet, &set, MANAGER_POOL).await?;
+    // Pods that would wait for a Secret are not made; those that there are stay.
+    if tenant.missing.is_none() || context.cache().get(Kind::StatefulSet, &namespace, &name).is_some() {
+        let set = desired::stateful_set(pool, tenant.spec, replicas);
+        context.writer.apply(Kind::StatefulSet, &set, MANAGER_POOL).await?;
+    }
     let learnt = deliver(context, fleet, &namespace, &address).await?;
     scrape(context, fleet, &address).await;
 
+    let made = fleet.pods.values().filter(|member| !member.is_gone && !member.uid.is_empty()).count();
+    let quota = context.cache().get(Kind::ResourceQuota, &namespace, QUOTA);
+    let quota = quota
+        .and_then(|quota| shortage(&quota, &pool.spec.0, u32::try_from(made).unwrap_or(u32::MAX), u32::from(replicas)));
+    let short = match (tenant.missing, quota) {
+        (Some(missing), _) => Some((Reason::MissingReference, missing.to_string())),
+        (None, Some(quota)) => Some((Reason::QuotaExceeded, quota)),
+        (None, None) => None,
+    };
     let mut strategies: Vec<Assigned> = admitted
         .iter()
         .zip(decisions)
         .zip(releases)
-        .map(|((one, decision), change)| view(fleet, &plan, &namespace, one, decision, change, suspended))
+        .map(|((one, decision), change)| Assigned {
+            short: short.clone(),
+            ..view(fleet, &plan, &namespace, one, decision, change, suspended)
+        })
         .collect();
     for strategy in &mut strategies {
         strategy.require_pinned = pool.spec.0.require_pinned;
@@ -130,41 +179,56 @@ pub(super) async fn run(
         .pods
         .iter()
         .all(|(pod, member)| member.is_idle(fleet.documents.get(pod).map(|document| document.version), now()));
-    let view = pool_view(fleet, &plan, replicas, workers);
+    let view = PoolView { short, ..pool_view(fleet, &plan, replicas, workers) };
     let answering = view.ready_pods == u32::from(plan.placement.pods);
     Ok(Done { strategies, view, busy: learnt || changed || !settled || !answering, idle, pods: replicas })
 }
 
+fn namespace(pool: &RuntimePool) -> String {
+    pool.namespace().unwrap_or_default()
+}
+
 /// The token of the pool's admin ports; made once. `None` until Kubernetes has it.
 async fn token(context: &Context, pool: &RuntimePool, namespace: &str) -> Result<Option<String>, RoundError> {
-    let name = admin_token_secret(&pool.name_any());
-    if context.cache().get(Kind::Secret, namespace, &name).is_none() {
+    let name = pool.name_any();
+    if context.cache().get(Kind::Secret, namespace, &admin_token_secret(&name)).is_none() {
         let mut random = [0; 32];
         getrandom::fill(&mut random).map_err(|error| RoundError::Random(error.to_string()))?;
         context.writer.create(Kind::Secret, &desired::admin_token(pool, &random), MANAGER_POOL).await?;
     }
-    let secret = context.cache().typed::<Secret>(Kind::Secret, namespace, &name);
-    let token = secret.and_then(|secret| secret.data?.remove("token"));
-    Ok(token.and_then(|token| String::from_utf8(token.0).ok()))
+    Ok(known_token(context, &name, namespace))
+}
+
+pub(super) fn known_token(context: &Context, pool: &str, namespace: &str) -> Option<String> {
+    let secret = context.cache().typed::<Secret>(Kind::Secret, namespace, &admin_token_secret(pool));
+    String::from_utf8(secret?.data?.remove("token")?.0).ok()
 }
 
 /// The pool as the terms before have left it.
-fn remembered(context: &Context, namespace: &str, pool: &str) -> Fleet {
-    let map = context.cache().typed::<ConfigMap>(Kind::ConfigMap, namespace, &assignment_config_map(pool));
-    let mut data = map.and_then(|map| map.data).unwrap_or_default();
+fn remembered(context: &Context, pool: &RuntimePool) -> Fleet {
+    let name = assignment_config_map(&pool.name_any());
+    let map = context.cache().typed::<ConfigMap>(Kind::ConfigMap, &namespace(pool), &name);
+    let mut data = map.filter(|map| is_of(&map.metadata, pool)).and_then(|map| map.data).unwrap_or_default();
     let rollouts = data.remove(ROLLOUTS_KEY).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let document = |text: &String| serde_json::from_str::<Assignment>(text).ok();
     let documents = data.values().filter_map(document).map(|document| (document.pod.clone(), document)).collect();
     Fleet::new(documents, rollouts, now(), mono_ns())
 }
 
-/// Which release each strategy is to run.
-fn release(context: &Context, namespace: &str, fleet: &mut Fleet, admitted: &[Admitted]) -> Vec<Change> {
-    let mut rollouts: BTreeMap<String, Rollout> = BTreeMap::new();
+/// Which release each strategy is to run. One that runs nowhere for a time, because it is paused, keeps its releases.
+fn release(
+    context: &Context,
+    namespace: &str,
+    fleet: &mut Fleet,
+    admitted: &[Admitted],
+    known: &BTreeSet<String>,
+) -> Vec<Change> {
+    let mut rollouts: BTreeMap<String, Rollout> = std::mem::take(&mut fleet.rollouts);
+    rollouts.retain(|name, _| known.contains(name));
     let mut changes = Vec::new();
     for one in admitted {
         let name = &one.spec.metadata.name;
-        let mut rollout = fleet.rollouts.get(name).cloned().unwrap_or_default();
+        let mut rollout = rollouts.remove(name).unwrap_or_default();
         let spec = &one.spec.spec;
         let wanted = Release { module: one.module.clone(), source: spec.module.clone(), params: spec.params.clone() };
         let faults = faults(fleet, namespace, name, &rollout);
@@ -283,11 +347,40 @@ fn is_stricter(document: &Assignment, before: &Assignment) -> bool {
         })
 }
 
+/// Writes the documents down. A ConfigMap of the name that is not the pool's is somebody's guess at what will be believed: it goes first.
 async fn write(context: &Context, pool: &RuntimePool, fleet: &Fleet) -> Result<(), RoundError> {
     let mut map = config_map(pool, &fleet.documents)?;
     let rollouts = serde_json::to_string(&fleet.rollouts).unwrap_or_default();
     map.data.get_or_insert_default().insert(ROLLOUTS_KEY.to_owned(), rollouts);
+    let (namespace, name) = (namespace(pool), assignment_config_map(&pool.name_any()));
+    let key = Key { kind: Kind::ConfigMap, tenant: namespace.clone(), name: name.clone() };
+    let cached = |context: &Context| context.cache().typed::<ConfigMap>(Kind::ConfigMap, &namespace, &name);
+    // Made empty, and filled by apply, which later takes away what it has once put in.
+    let shell = ConfigMap { metadata: map.metadata.clone(), ..ConfigMap::default() };
+    if cached(context).is_none() {
+        context.writer.create(Kind::ConfigMap, &shell, MANAGER_ASSIGNMENT).await?;
+    }
+    let here = match cached(context) {
+        Some(here) => Some(here.metadata),
+        // Without the operator's label it is not watched.
+        None => {
+            let api = Api::<ConfigMap>::namespaced(context.writer.client.clone(), &namespace);
+            let here = api.get_metadata_opt(&name).await;
+            here.map_err(|source| RoundError::Read(namespace.clone(), source))?.map(|here| here.metadata)
+        }
+    };
+    if here.is_some_and(|here| !is_of(&here, pool)) {
+        tracing::warn!(tenant = namespace, name, "an assignment that is not the operator's is taken away");
+        context.writer.delete(&key).await?;
+        context.writer.create(Kind::ConfigMap, &shell, MANAGER_ASSIGNMENT).await?;
+    }
     Ok(context.writer.apply(Kind::ConfigMap, &map, MANAGER_ASSIGNMENT).await?)
+}
+
+/// Whether an object was made for this very pool.
+fn is_of(object: &ObjectMeta, pool: &RuntimePool) -> bool {
+    let uid = pool.metadata.uid.as_deref();
+    object.owner_references.iter().flatten().any(|owner| Some(owner.uid.as_str()) == uid)
 }
 
 fn view(
@@ -323,8 +416,9 @@ fn view(
         let report = fleet.pods.get(pod).and_then(|member| member.report.as_ref());
         let said = report
             .and_then(|report| report.strategies.iter().find(|said| said.namespace == namespace && said.name == *name));
-        let runs = report.is_some_and(|report| report.version >= document.version && report.settled)
-            && said.is_some_and(|said| part.shards.is_empty() || said.module == module);
+        let runs = report.is_some_and(|report| report.version >= document.version)
+            && said.is_some_and(|said| part.shards.is_empty() || said.module == module)
+            && report.zip(said).is_some_and(|(report, said)| report.settled || runs_beside_trouble(report, said, part));
         assigned.unsettled |= !runs;
         if let Some(said) = said {
             assigned.quarantined |= said.quarantined;
@@ -332,17 +426,25 @@ fn view(
             if said.module == module && !said.wasm.is_empty() {
                 assigned.wasm = Some(said.wasm.clone());
             }
-            // What was wrong with another document may be right with this one. A refused module is the one to tell of, whatever
-            // another pod waits for.
+            // What was wrong with another document may be right with this one. What a person has to mend is the one to tell of,
+            // whatever another pod waits for.
             let is_of_this = report.is_some_and(|report| report.version >= document.version);
-            let tells = is_of_this && (said.module_refused || !assigned.module_refused);
+            let told = assigned.problem.as_ref().is_some_and(|(kind, _)| kind.is_some());
+            let tells = is_of_this && (said.problem_kind.is_some() || !told);
             if let Some(problem) = said.problem.as_ref().filter(|_| tells) {
-                assigned.problem = Some(format!("pod {pod}: {problem}"));
-                assigned.module_refused = said.module_refused;
+                assigned.problem = Some((said.problem_kind, format!("pod {pod}: {problem}")));
             }
         }
     }
     assigned
+}
+
+/// Whether a strategy runs as assigned in a pod that is not settled because another of its strategies cannot be: that one is tried
+/// again and again, and keeps no other from being ready.
+fn runs_beside_trouble(report: &PodReport, said: &StrategyReport, part: &AssignedStrategy) -> bool {
+    let wanted: BTreeSet<u16> = part.shards.iter().map(|shard| shard.shard).collect();
+    let trouble = report.strategies.iter().any(|one| one.problem.is_some());
+    trouble && said.problem.is_none() && said.shards.iter().copied().collect::<BTreeSet<u16>>() == wanted
 }
 
 fn pool_view(fleet: &Fleet, plan: &Plan, pods: u16, workers: u16) -> PoolView {
@@ -357,5 +459,6 @@ fn pool_view(fleet: &Fleet, plan: &Plan, pods: u16, workers: u16) -> PoolView {
         workers: u32::try_from(reports.len()).unwrap_or(u32::MAX).saturating_mul(u32::from(workers)),
         workers_used: u32::try_from(used.len()).unwrap_or(u32::MAX),
         pinning: Pinning::of(reports.iter().map(|(pod, report)| (pod.as_str(), Some(*report), None))),
+        short: None,
     }
 }

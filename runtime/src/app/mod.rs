@@ -602,7 +602,7 @@ impl App {
             quarantined: handle.instances.iter().any(|instance| instance.metrics.quarantined.get() > 0),
             trading_state: handle.trading_state,
             problem: None,
-            module_refused: false,
+            problem_kind: None,
         };
         self.strategies.values().map(report).collect()
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinion_spec::assignment::{AssignedShard, AssignedStrategy, Assignment};
+use pinion_spec::assignment::{AssignedShard, AssignedStrategy, Assignment, ProblemKind};
 use pinion_spec::oci::{NameError, Reference};
 use pinion_spec::strategy::Strategy;
 
@@ -13,6 +13,8 @@ use super::pulls::Pending;
 use super::{Assignments, effective, scope_of};
 use crate::app::{App, AppError, Deployment, Held, Shards};
 use crate::args::chain;
+use crate::ingest::FeedError;
+use crate::kafka::AccessError;
 use crate::limits::DRAIN_SECONDS_MAX;
 use crate::modules::ModulesError;
 use crate::registry::RegistryError;
@@ -26,9 +28,7 @@ pub(super) type Key = (String, String);
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     /// Why a strategy does not run as assigned.
-    pub(super) problems: BTreeMap<Key, String>,
-    /// Those of them whose module is refused.
-    pub(super) refused: BTreeSet<Key>,
+    pub(super) problems: BTreeMap<Key, (Option<ProblemKind>, String)>,
     /// Digests of modules that nobody has put here.
     pub(super) missing: Vec<String>,
     /// Shards of the strategies that were assigned without any, to find out how many they have.
@@ -57,6 +57,26 @@ enum Problem {
     /// Not a problem of the group: the process drains.
     #[error("draining")]
     Draining,
+}
+
+impl Problem {
+    /// What it is for programs.
+    fn kind(&self) -> Option<ProblemKind> {
+        match self {
+            Self::Load(LoadError::Artefact(_) | LoadError::NotDirect | LoadError::Compile(_) | LoadError::Link(_))
+            | Self::App(AppError::Start { .. })
+            | Self::Name(_)
+            | Self::OtherModule { .. } => Some(ProblemKind::ModuleRefused),
+            Self::Pull { source, .. } if source.needs_a_person() => Some(ProblemKind::ModuleRefused),
+            Self::App(AppError::Feed(FeedError::Topic { .. })) => Some(ProblemKind::TopicMissing),
+            Self::App(AppError::Feed(FeedError::Kafka { source, .. }))
+                if matches!(source.as_ref(), AccessError::Forbidden { .. }) =>
+            {
+                Some(ProblemKind::TopicForbidden)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// The strategies of one group that are to run here, all on the same shards.
@@ -147,24 +167,9 @@ fn note<'a>(outcome: &mut Outcome, names: impl IntoIterator<Item = &'a Key>, don
     {
         outcome.missing.push(digest.clone());
     }
-    let refused = problem.is_refusal();
-    let problem = chain(&problem);
+    let problem = (problem.kind(), chain(&problem));
     for name in names {
         outcome.problems.insert(name.clone(), problem.clone());
-        if refused {
-            outcome.refused.insert(name.clone());
-        }
-    }
-}
-
-impl Problem {
-    /// Whether it is the module's, and nothing but a person's doing mends it.
-    fn is_refusal(&self) -> bool {
-        match self {
-            Self::Load(_) | Self::Name(_) | Self::OtherModule { .. } => true,
-            Self::Pull { source, .. } => source.needs_a_person(),
-            Self::App(_) | Self::Modules(_) | Self::Pulling(_) | Self::Assign(_) | Self::Draining => false,
-        }
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pinion_spec::SpecErrors;
-use pinion_spec::assignment::{AssignedStrategy, Assignment, PodReport, StrategyReport, Version};
+use pinion_spec::assignment::{AssignedStrategy, Assignment, PodReport, ProblemKind, StrategyReport, Version};
 use pinion_spec::strategy::TradingState;
 
 use crate::app::{App, Workers};
@@ -116,9 +116,7 @@ struct State {
     /// The version that runs as far as it can.
     applied: Option<Version>,
     /// Why a strategy does not run as assigned.
-    problems: BTreeMap<(String, String), String>,
-    /// Those of them whose module is refused.
-    refused: BTreeSet<(String, String)>,
+    problems: BTreeMap<(String, String), (Option<ProblemKind>, String)>,
     missing: Vec<String>,
     /// Shards of strategies that are assigned without any.
     scouted: BTreeMap<(String, String), u16>,
@@ -139,7 +137,6 @@ impl State {
         let held = self.held.as_ref();
         let is_same = |key: &(String, String)| held.and_then(|held| of(held, key)) == of(next, key);
         self.problems.retain(|key, _| is_same(key));
-        self.refused.retain(is_same);
     }
 }
 
@@ -298,9 +295,9 @@ impl Assignments {
                 said.module.clone_from(&assigned.module);
             }
         }
-        for (key, problem) in &state.problems {
+        for (key, (kind, problem)) in &state.problems {
             let said = of(&mut report, key);
-            (said.problem, said.module_refused) = (Some(problem.clone()), state.refused.contains(key));
+            (said.problem_kind, said.problem) = (*kind, Some(problem.clone()));
         }
         for (key, shards) in &state.scouted {
             of(&mut report, key).shards_total = *shards;
@@ -336,13 +333,13 @@ impl Assignments {
             for (key, problem) in &outcome.problems {
                 // Once, not with every try.
                 if state.problems.get(key) != Some(problem) {
+                    let problem = &problem.1;
                     tracing::warn!(tenant = key.0, strategy = key.1, problem, "does not run as assigned; trying again");
                 }
             }
             // Of a document that is held no more nothing is reported: the report has the version of the one that is.
             if state.held.as_ref().is_some_and(|held| held.version == document.version) {
                 state.problems = outcome.problems;
-                state.refused = outcome.refused;
                 state.missing = outcome.missing;
                 state.scouted = outcome.scouted;
                 state.applied = Some(document.version);

@@ -3,6 +3,7 @@
 mod client;
 mod process;
 mod secured;
+mod user;
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,9 @@ use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 pub use client::{Committed, End, Record};
 use process::Process;
+pub use rdkafka::error::RDKafkaErrorCode;
 pub use secured::{Access, Secured, token};
+pub use user::User;
 
 use crate::captures::project_root;
 use crate::require::skip;

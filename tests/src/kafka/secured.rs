@@ -143,7 +143,7 @@ impl Secured {
     }
 
     /// A client's configuration that logs in as `user` by password.
-    fn client(&self, user: &str) -> ClientConfig {
+    pub(super) fn client(&self, user: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.broker.address()).set("log_level", "2");
         config.set("ssl.ca.location", authority(&self.broker.dir).display().to_string());

@@ -137,6 +137,18 @@ impl Cluster {
         path
     }
 
+    /// A kubeconfig by which the bearer is a person of these groups: by a certificate, as an identity provider would say by a token.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    #[must_use]
+    pub fn kubeconfig_of_person(&self, name: &str, groups: &[&str]) -> PathBuf {
+        self.plan.pki.person(name, groups).unwrap_or_else(|why| panic!("certify {name}: {why}"));
+        let path = self.plan.kubeconfig(name);
+        std::fs::write(&path, self.plan.pki.kubeconfig(&self.server(), name)).expect("write a kubeconfig");
+        path
+    }
+
     /// Brings an image, an OCI archive in a tar file, to the real node; pods that name it say `imagePullPolicy: Never`.
     ///
     /// # Panics

@@ -10,6 +10,7 @@ mod control;
 mod home;
 mod node;
 mod pki;
+mod proxy;
 mod start;
 mod tools;
 
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use client::{Frozen, Part};
 pub use node::{NODE_ADDRESS, REAL_NODE};
+pub use proxy::Proxy;
 pub use tools::prometheus_folder;
 
 use component::Component;

@@ -57,6 +57,12 @@ impl Pki {
         Ok(pki)
     }
 
+    /// Certifies a person of some groups.
+    pub(super) fn person(&self, name: &str, groups: &[&str]) -> Result<(), String> {
+        let groups: String = groups.iter().map(|group| format!("/O={group}")).collect();
+        finish(vec![self.request(name, &format!("{groups}/CN={name}"), &["extendedKeyUsage=clientAuth"], true)?])
+    }
+
     /// A file of the folder.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
