@@ -28,7 +28,11 @@ fn pods_beyond_the_quota_are_missing_with_the_numbers_and_what_there_is_works() 
     onboard(&desk, 5, 20);
     desk.apply(&pool(&desk.name, 3));
     let what = "runtimepool/default";
-    let message = becomes(desk.cluster, &desk.name, what, "Ready", "False", "QuotaExceeded");
+    becomes(desk.cluster, &desk.name, what, "Ready", "False", "QuotaExceeded");
+    let message = until("both pods to be seen", STEP, || {
+        let message = read(desk.cluster, &desk.name, what, "{.status.conditions[?(@.type==\"Ready\")].message}");
+        message.contains("2 of 3").then_some(message)
+    });
     says(
         &message,
         &["2 of 3 pods are made", "each takes 2 cores and 512 MiB", "4 of 5 cores", "1024 of 16384 MiB", "spec.quota"],
@@ -85,6 +89,7 @@ fn one_strategy_too_many_is_refused_and_the_command_line_says_what_to_do() {
         manifests.push_str(&format!("---\n{}\n", serde_json::to_string(&one).unwrap()));
     }
     desk.cluster.apply(&manifests);
+    super::counted(desk.cluster, &desk.name, 20);
     let mut extra = desk.strategy.clone();
     extra.metadata.name = "number-20".into();
     let output = desk.cluster.try_apply(&serde_json::to_string(&extra).unwrap());
