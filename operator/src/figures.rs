@@ -1,27 +1,30 @@
 //! The pods' own metrics, and what they say of a strategy's load. No Prometheus is needed between.
 //!
-//! Pods count by consumer group and by worker, not by shard: a pod's figures are shared out evenly over the shards of the group
-//! that it runs, and a worker's time over the groups that it serves.
+//! Load is counted by consumer group and shard, for all strategies of the group together, because they read together and share
+//! a worker. A shard of which a figure is missing, in either of two scrapes, makes the whole reading unread: nothing is guessed.
 
 use std::collections::BTreeMap;
 
 use pinion_spec::metrics::{self as names, Metric};
 use pinion_spec::status::LatencyStatus;
 
-use crate::scale::{Reading, ShardLoad};
+use crate::place::Slot;
+use crate::scale::{Reading, ShardLoad, Unread};
 
 /// Metrics that are kept of a scrape; the buckets of latency besides.
 const KEPT: [&Metric; 6] = [
-    &names::RECORDS,
+    &names::SHARD_RECORDS,
+    &names::SHARD_BUSY,
     &names::KAFKA_LAG,
     &names::KAFKA_LAG_SECONDS,
-    &names::WORKER_BUSY,
     &names::ORDERS,
     &names::LATENCY_QUANTILE,
 ];
 const BUCKETS: &str = "pinion_latency_seconds_bucket";
 /// The stage that objectives are about.
 const DECISION: (&str, &str) = ("stage", "decision");
+/// Decisions in an interval from which it has a 99th percentile; with fewer that would be the slowest one.
+const DECISIONS_MIN: f64 = 100.0;
 
 /// One scrape of one pod.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -65,6 +68,18 @@ impl Figures {
         self.select(metric.name, labels).map(|sample| sample.value).sum()
     }
 
+    /// A group's samples of a metric by shard; where the metric names workers, by worker too.
+    fn of_shards(&self, metric: &Metric, group: &str) -> BTreeMap<(u16, Option<u16>), f64> {
+        let feed = [("feed", group)];
+        let by_worker = metric.labels.contains(&"worker");
+        let of_shard = |sample: &Sample| {
+            let number = |label: &str| sample.labels.iter().find(|(key, _)| key == label)?.1.parse().ok();
+            let worker = number("worker");
+            (worker.is_some() == by_worker).then_some(((number("shard")?, worker), sample.value))
+        };
+        self.select(metric.name, &feed).filter_map(of_shard).collect()
+    }
+
     fn most(&self, metric: &Metric, labels: &[(&str, &str)]) -> f64 {
         self.select(metric.name, labels).map(|sample| sample.value).fold(0.0, f64::max)
     }
@@ -83,17 +98,22 @@ fn sample(rest: &str) -> Option<Sample> {
     Some(Sample { labels: pairs.collect::<Option<_>>()?, value: value.trim().parse().ok()? })
 }
 
-/// What one pod has of a strategy, and its last two scrapes.
+/// What one pod runs of a strategy's group, and its last two scrapes.
 #[derive(Debug, Clone, Copy)]
 pub struct Part<'a> {
+    /// Its name.
+    pub pod: &'a str,
     /// The earlier scrape.
     pub before: &'a Figures,
     /// The later one.
     pub after: &'a Figures,
-    /// Shards that it runs.
-    pub shards: &'a [u16],
-    /// Each of the workers that run them, and how many groups that worker serves.
-    pub workers: &'a [(u16, u32)],
+    /// The shards of the group that it runs, each with its worker.
+    pub shards: &'a BTreeMap<u16, Slot>,
+}
+
+/// How much a counter grew. A process that began anew has counted from 0.
+fn growth(before: f64, after: f64) -> f64 {
+    if after >= before { after - before } else { after }
 }
 
 impl Part<'_> {
@@ -101,45 +121,63 @@ impl Part<'_> {
         std::time::Duration::from_nanos(self.after.at_ns.saturating_sub(self.before.at_ns)).as_secs_f64()
     }
 
-    /// How much a counter grew in a second. A process that began anew has counted from 0.
+    /// How much a counter grew in a second.
     fn rate(&self, metric: &Metric, labels: &[(&str, &str)]) -> f64 {
-        let (before, after) = (self.before.sum(metric, labels), self.after.sum(metric, labels));
-        let grown = if after >= before { after - before } else { after };
+        let grown = growth(self.before.sum(metric, labels), self.after.sum(metric, labels));
         if self.seconds() > 0.0 { grown / self.seconds() } else { 0.0 }
+    }
+
+    /// What it says of each of its shards.
+    fn loads(&self, group: &str) -> Result<Vec<ShardLoad>, Unread> {
+        let seconds = self.seconds();
+        if seconds <= 0.0 {
+            return Err(Unread::NotYet(format!("pod {} has been read only once", self.pod)));
+        }
+        let both = |metric| (self.before.of_shards(metric, group), self.after.of_shards(metric, group));
+        let (records, busy, lag) = (both(&names::SHARD_RECORDS), both(&names::SHARD_BUSY), both(&names::KAFKA_LAG));
+        let load = |(shard, slot): (&u16, &Slot)| -> Result<ShardLoad, Unread> {
+            let missing = || Unread::NotYet(format!("pod {} has no figures of shard {shard}", self.pod));
+            let pair = |(before, after): &(BTreeMap<_, f64>, BTreeMap<_, f64>), worker| {
+                let key = (*shard, worker);
+                Some((*before.get(&key)?, *after.get(&key)?))
+            };
+            let worker = Some(slot.worker);
+            let (records, busy) = (pair(&records, worker), pair(&busy, worker));
+            let (records, busy) = records.zip(busy).ok_or_else(missing)?;
+            let (lag_before, lag) = pair(&lag, None).ok_or_else(missing)?;
+            let handled = growth(records.0, records.1) / seconds;
+            Ok(ShardLoad {
+                shard: *shard,
+                slot: *slot,
+                // What was added is what was done and what waits more than before.
+                arrivals_per_second: (handled + (lag - lag_before) / seconds).max(0.0),
+                handled_per_second: handled,
+                busy: growth(busy.0, busy.1) / seconds,
+                lag_records: lag,
+            })
+        };
+        self.shards.iter().map(load).collect()
     }
 }
 
 /// What the pods say of one strategy's load in the interval between their scrapes.
-#[must_use]
-pub fn reading(tenant: &str, strategy: &str, group: &str, parts: &[Part<'_>]) -> Reading {
+///
+/// # Errors
+/// If a pod has not said something of one of its shards twice.
+pub fn reading(tenant: &str, strategy: &str, group: &str, parts: &[Part<'_>]) -> Result<Reading, Unread> {
     let mut shards = Vec::new();
     for part in parts {
-        let count = f64::from(u32::try_from(part.shards.len()).unwrap_or(u32::MAX)).max(1.0);
-        let feed = [("feed", group)];
-        let handled = part.rate(&names::RECORDS, &feed);
-        let (lag_before, lag) = (part.before.sum(&names::KAFKA_LAG, &feed), part.after.sum(&names::KAFKA_LAG, &feed));
-        let growth = if part.seconds() > 0.0 { (lag - lag_before) / part.seconds() } else { 0.0 };
-        let busy = part.workers.iter().map(|(worker, groups)| {
-            part.rate(&names::WORKER_BUSY, &[("worker", &worker.to_string())]) / f64::from((*groups).max(1))
-        });
-        let busy: f64 = busy.sum();
-        shards.extend(part.shards.iter().map(|shard| ShardLoad {
-            shard: *shard,
-            arrivals_per_second: (handled + growth).max(0.0) / count,
-            handled_per_second: handled / count,
-            busy: busy / count,
-            lag_records: lag / count,
-        }));
+        shards.extend(part.loads(group)?);
     }
     let p99 = parts
         .iter()
         .filter_map(|part| p99_micros(tenant, strategy, part))
         .fold(None, |most: Option<f64>, p99| Some(most.map_or(p99, |most| most.max(p99))));
-    Reading { shards, p99_micros: p99 }
+    Ok(Reading { shards, p99_micros: p99 })
 }
 
 /// The 99th percentile of decision latency in the interval, from the buckets, between whose bounds it is assumed to be spread
-/// evenly. `None` without a decision.
+/// evenly. `None` with fewer than [`DECISIONS_MIN`] decisions.
 fn p99_micros(tenant: &str, strategy: &str, part: &Part<'_>) -> Option<f64> {
     let labels = [("tenant", tenant), ("strategy", strategy), DECISION];
     let mut buckets: Vec<(f64, f64)> = Vec::new();
@@ -150,14 +188,14 @@ fn p99_micros(tenant: &str, strategy: &str, part: &Part<'_>) -> Option<f64> {
             .select(BUCKETS, &labels)
             .find(|before| before.labels.iter().any(|(key, value)| key == "le" && value == bound));
         let earlier = earlier.map_or(0.0, |sample| sample.value);
-        let grown = if sample.value >= earlier { sample.value - earlier } else { sample.value };
-        buckets.push((bound.parse().unwrap_or(f64::INFINITY), grown));
+        buckets.push((bound.parse().unwrap_or(f64::INFINITY), growth(earlier, sample.value)));
     }
     buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let wanted = buckets.last()?.1 * 0.99;
-    if wanted <= 0.0 {
+    let decisions = buckets.last()?.1;
+    if decisions < DECISIONS_MIN {
         return None;
     }
+    let wanted = decisions * 0.99;
     let (mut low, mut below) = (0.0, 0.0);
     for (high, cumulative) in buckets {
         if cumulative >= wanted {
@@ -229,36 +267,63 @@ fn duration(seconds: f64) -> String {
 mod tests {
     use super::*;
 
-    fn figures(at_seconds: u64, records: u64, lag: u64, busy: &str) -> Figures {
-        let text = format!(
-            "# HELP x y\npinion_records_total{{feed=\"g\"}} {records}\npinion_records_total{{feed=\"other\"}} 5\n\
-             pinion_kafka_lag_records{{feed=\"g\"}} {lag}\npinion_worker_busy_seconds_total{{worker=\"1\"}} {busy}\n\
-             pinion_build_info{{version=\"1\"}} 1\n"
-        );
+    /// A pod whose shards of group `g` have done so many records, in so many seconds of its worker, with so many left.
+    fn figures(at_seconds: u64, shards: &[(u16, u64, f64, u64)]) -> Figures {
+        let mut text =
+            "# HELP x y\npinion_build_info{version=\"1\"} 1\npinion_kafka_lag_records{feed=\"g\",shard=\"\"} 9\n"
+                .to_owned();
+        for (shard, records, busy, lag) in shards {
+            let line = |metric: &str, group: &str, worker: &str, value: String| {
+                format!("{metric}{{feed=\"{group}\",shard=\"{shard}\"{worker}}} {value}\n")
+            };
+            let worker = ",worker=\"1\"";
+            text += &line("pinion_shard_records_total", "g", worker, records.to_string());
+            text += &line("pinion_shard_records_total", "other", worker, "77".into());
+            text += &line("pinion_shard_busy_seconds_total", "g", worker, busy.to_string());
+            text += &line("pinion_kafka_lag_records", "g", "", lag.to_string());
+        }
         Figures::read(&text, at_seconds * 1_000_000_000)
     }
 
+    const SLOT: Slot = Slot { pod: 2, worker: 1 };
+
+    fn read(before: &Figures, after: &Figures, shards: &[u16]) -> Result<Vec<ShardLoad>, Unread> {
+        let shards = shards.iter().map(|shard| (*shard, SLOT)).collect();
+        let part = Part { pod: "default-2", before, after, shards: &shards };
+        reading("t", "s", "g", &[part]).map(|reading| reading.shards)
+    }
+
     #[test]
-    fn a_pods_figures_are_shared_out_over_its_shards_and_a_workers_time_over_its_groups() {
-        let (before, after) = (figures(10, 1_000, 0, "2.0"), figures(20, 3_000, 400, "6.0"));
-        let part = Part { before: &before, after: &after, shards: &[3, 7], workers: &[(1, 2)] };
-        let reading = reading("t", "s", "g", &[part]);
-        let first = ShardLoad {
+    fn a_heavy_shard_is_told_from_a_light_one() {
+        let before = figures(10, &[(3, 1_000, 2.0, 0), (7, 5_000, 0.5, 100)]);
+        let after = figures(20, &[(3, 3_000, 6.0, 400), (7, 5_100, 0.6, 0)]);
+        let heavy = ShardLoad {
             shard: 3,
-            arrivals_per_second: 120.0,
-            handled_per_second: 100.0,
-            busy: 0.1,
-            lag_records: 200.0,
+            slot: SLOT,
+            arrivals_per_second: 240.0,
+            handled_per_second: 200.0,
+            busy: 0.4,
+            lag_records: 400.0,
         };
-        assert_eq!(reading.shards, [first, ShardLoad { shard: 7, ..first }]);
-        assert_eq!(reading.p99_micros, None);
+        let loads = read(&before, &after, &[3, 7]).unwrap();
+        assert_eq!((loads.len(), loads[0]), (2, heavy));
+        assert_eq!((loads[1].shard, loads[1].handled_per_second, loads[1].arrivals_per_second), (7, 10.0, 0.0));
+        assert!((loads[1].busy - 0.01).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_shard_of_which_a_figure_is_missing_leaves_all_unread() {
+        let (before, after) = (figures(10, &[(3, 1, 1.0, 0)]), figures(20, &[(3, 2, 2.0, 0), (7, 1, 1.0, 0)]));
+        assert!(read(&before, &after, &[3]).is_ok());
+        let missing = Err(Unread::NotYet("pod default-2 has no figures of shard 7".into()));
+        assert_eq!(read(&before, &after, &[3, 7]), missing, "it came between the two");
+        assert!(read(&after, &after, &[3]).is_err(), "one scrape is no interval");
     }
 
     #[test]
     fn a_process_that_began_anew_counts_from_nothing() {
-        let (before, after) = (figures(10, 9_000, 0, "2.0"), figures(20, 500, 0, "1.0"));
-        let part = Part { before: &before, after: &after, shards: &[0], workers: &[(1, 1)] };
-        let load = reading("t", "s", "g", &[part]).shards[0];
+        let (before, after) = (figures(10, &[(0, 9_000, 2.0, 0)]), figures(20, &[(0, 500, 1.0, 0)]));
+        let load = read(&before, &after, &[0]).unwrap()[0];
         assert_eq!((load.handled_per_second, load.busy), (50.0, 0.1));
     }
 
@@ -272,9 +337,11 @@ mod tests {
             Figures::read(&text, at)
         };
         let (before, after) = (scrape(0, [1_000, 1_000, 1_000]), scrape(1, [1_000, 1_100, 1_100]));
-        let part = Part { before: &before, after: &after, shards: &[0], workers: &[] };
-        let p99 = reading("t", "s", "g", &[part]).p99_micros.unwrap();
-        assert!((p99 - 99.1).abs() < 0.01, "{p99}");
+        let shards = BTreeMap::new();
+        let p99 = |after| p99_micros("t", "s", &Part { pod: "p", before: &before, after, shards: &shards });
+        let micros = p99(&after).unwrap();
+        assert!((micros - 99.1).abs() < 0.01, "{micros}");
+        assert_eq!(p99(&scrape(1, [1_000, 1_099, 1_099])), None, "of 99 there is none");
     }
 
     #[test]

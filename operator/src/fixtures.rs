@@ -69,3 +69,9 @@ pub(crate) fn pool() -> RuntimePool {
     pool.meta_mut().uid = Some("22222222-2222-2222-2222-222222222222".into());
     pool
 }
+
+pub(crate) fn resource() -> crate::crd::Strategy {
+    let mut resource = crate::crd::Strategy::new("ema-cross", crate::crd::StrategyResource(strategy().spec));
+    resource.meta_mut().namespace = Some("desk-7".into());
+    resource
+}

@@ -1,7 +1,7 @@
 //! What is remembered of a pool's pods from one round to the next. All of it is lost with the term; then whatever may have been
 //! given to a pod counts as still given until the pod says otherwise or its lease is over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 pub struct Fleet {
     /// When this term began to look after the pool.
     pub began: Timestamp,
+    /// The same, monotonic nanoseconds.
+    pub began_ns: u64,
     /// Its pods by name, those included that are gone and whose lease may last.
     pub pods: BTreeMap<String, Member>,
     /// The documents that were last made, by pod.
@@ -36,6 +38,14 @@ pub struct Fleet {
     pub rollouts: BTreeMap<String, Rollout>,
     /// Shards of each strategy, as far as pods have said.
     pub shards: BTreeMap<String, u16>,
+    /// What each shard of a group costs, thousandths of a core, as it was last measured.
+    pub loads: BTreeMap<String, BTreeMap<u16, u32>>,
+    /// When a group's shards were last given out differently, monotonic nanoseconds: figures from before say nothing of now.
+    pub changed_ns: BTreeMap<String, u64>,
+    /// Pods whose process has begun anew since the last round: so have the instances of their shards.
+    pub renewed: BTreeSet<String>,
+    /// Shards of each strategy that have begun afresh, until that has been said.
+    pub begun: BTreeMap<String, BTreeSet<u16>>,
 }
 
 /// One pod.
@@ -53,6 +63,8 @@ pub struct Member {
     pub is_gone: bool,
     /// It may have been given something to run.
     pub may_run: bool,
+    /// How often Kubernetes has started its container again, once it has said.
+    pub restarts: Option<u64>,
     /// Its last answer.
     pub report: Option<PodReport>,
     /// When that was, monotonic nanoseconds.
@@ -61,12 +73,18 @@ pub struct Member {
     pub asked_ns: u64,
     /// When its lease was last renewed for certain, monotonic nanoseconds.
     pub renewed_ns: u64,
+    /// Attempts to renew it that are under way.
+    pub renewing: u32,
     /// When the last attempt to renew it ended.
     pub attempted_at: Timestamp,
     /// The longest lease that it may have.
     pub lease_seconds: u32,
     /// Its metrics as they were read the time before, and last.
     pub scrapes: (Option<Figures>, Option<Figures>),
+    /// When its metrics were last asked for to the end, monotonic nanoseconds.
+    pub scraped_ns: u64,
+    /// Why they could not be read the last time.
+    pub unscraped: Option<String>,
     /// The last call failed: it is asked for a report before anything is put to it, because each attempt to renew a lease puts
     /// off the moment from which it is known to be over.
     pub suspect: bool,
@@ -91,12 +109,17 @@ impl Fleet {
         let pods = documents.iter().map(|(name, document)| (name.clone(), member(document))).collect();
         Self {
             began: now,
+            began_ns: now_ns,
             pods,
             documents,
             targets: Shards::new(),
             scaling: BTreeMap::new(),
             rollouts,
             shards: BTreeMap::new(),
+            loads: BTreeMap::new(),
+            changed_ns: BTreeMap::new(),
+            renewed: BTreeSet::new(),
+            begun: BTreeMap::new(),
         }
     }
 
@@ -110,15 +133,24 @@ impl Fleet {
             let ip = text("/status/podIP").parse().ok();
             let terminating = pod.pointer("/metadata/deletionTimestamp").is_some();
             let ended = matches!(text("/status/phase"), "Succeeded" | "Failed");
+            let restarts = pod.pointer("/status/containerStatuses/0/restartCount").and_then(Json::as_u64);
             match gone.remove(&name) {
                 // The document's pod, seen for the first time in this term: it may be the very one that runs.
                 Some(member) if member.uid == uid || member.uid.is_empty() => {
                     uid.clone_into(&mut member.uid);
                     (member.ip, member.terminating, member.ended) = (ip, terminating, ended);
                     member.is_gone = false;
+                    if member.restarts.is_some_and(|before| restarts.is_some_and(|now| now > before)) {
+                        self.renewed.insert(name);
+                    }
+                    member.restarts = restarts.or(member.restarts);
                 }
                 // Another of the same name: Kubernetes has ended the one before.
-                _ => come.push((name, Member { ip, terminating, ended, ..Member::new(uid.to_owned(), now) })),
+                _ => {
+                    self.renewed.insert(name.clone());
+                    let new = Member::new(uid.to_owned(), now);
+                    come.push((name, Member { ip, terminating, ended, restarts, ..new }));
+                }
             }
         }
         for member in gone.into_values() {
@@ -157,12 +189,12 @@ impl Fleet {
     }
 
     /// Everybody but `to` who may still run what is in no document.
-    pub fn holders<'a>(&'a self, to: &'a str) -> impl Iterator<Item = Holder<'a>> {
+    pub fn holders<'a>(&'a self, to: &'a str, now: Timestamp) -> impl Iterator<Item = Holder<'a>> {
         let others = self.pods.iter().filter(move |(name, member)| member.may_run && name.as_str() != to);
-        others.map(|(name, member)| Holder {
+        others.map(move |(name, member)| Holder {
             released_in: self.documents.get(name).map_or_else(Version::default, |document| document.version),
             report: member.report.as_ref(),
-            renewal_attempted_at: member.attempted_at,
+            renewal_attempted_at: member.renewal_attempted_at(now),
             lease_seconds: member.lease_seconds,
             process_ended: member.ended,
         })
@@ -180,13 +212,17 @@ impl Member {
             ended: false,
             is_gone: false,
             may_run: false,
+            restarts: None,
             report: None,
             answered_ns: 0,
             asked_ns: 0,
             renewed_ns: 0,
+            renewing: 0,
             attempted_at: now,
             lease_seconds: 0,
             scrapes: (None, None),
+            scraped_ns: 0,
+            unscraped: None,
             suspect: true,
         }
     }
@@ -210,7 +246,12 @@ impl Member {
     /// Whether it can run nothing any more.
     fn is_over(&self, now: Timestamp) -> bool {
         let lease = SignedDuration::from_secs(i64::from(self.lease_seconds) + LEASE_MARGIN_SECONDS);
-        !self.may_run || self.ended || now.duration_since(self.attempted_at) > lease
+        !self.may_run || self.ended || now.duration_since(self.renewal_attempted_at(now)) > lease
+    }
+
+    /// When the last attempt to renew its lease ended; one that is under way may still arrive.
+    fn renewal_attempted_at(&self, now: Timestamp) -> Timestamp {
+        if self.renewing > 0 { now } else { self.attempted_at }
     }
 }
 

@@ -26,7 +26,7 @@ pub struct Candidate {
 }
 
 /// What is to be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Plan {
     /// What pods run now.
     pub placed: Vec<Placed>,
@@ -36,6 +36,8 @@ pub struct Plan {
     pub waiting: BTreeMap<String, Held>,
     /// Shards that are taken from a pod for another one now.
     pub moved: u64,
+    /// Shards, by strategy, that begin now where they did not run before: their instances start afresh.
+    pub begun: BTreeMap<String, Vec<u16>>,
 }
 
 /// Decides. `others` are the tenant's other pools: a strategy that is deleted there and made anew here may still run there.
@@ -54,13 +56,13 @@ pub fn plan(
     for candidate in candidates {
         groups.entry(candidate.strategy.group()).or_default().push(candidate);
     }
-    let demands: Vec<Demand> = groups.iter().map(|(group, members)| demand(group, members)).collect();
+    let demands: Vec<Demand> = groups.iter().map(|(group, members)| demand(group, members, fleet)).collect();
     let mut current = documented.clone();
     // What is on its way stays on its way.
     current.extend(fleet.targets.iter().map(|(group, shards)| (group.clone(), shards.clone())));
     let placement = place(size, &demands, pods, &current);
 
-    let mut plan = Plan { placed: Vec::new(), placement, waiting: BTreeMap::new(), moved: 0 };
+    let mut plan = Plan { placement, ..Plan::default() };
     for (group, members) in &groups {
         let here = documented.get(group);
         let mut granted = BTreeMap::new();
@@ -84,6 +86,14 @@ pub fn plan(
         let workers = plan.placement.outcomes.get(group).map(|outcome| &outcome.workers);
         let scout = workers.and_then(|workers| workers.first()).map(|slot| slot.pod);
         for member in members {
+            let begins = |(shard, slot): &(&u16, &Slot)| {
+                here.and_then(|here| here.get(*shard)) != Some(*slot) || fleet.renewed.contains(&pod(pool, slot.pod))
+            };
+            let own = granted.iter().filter(|(shard, _)| **shard < member.shards);
+            let begun: Vec<u16> = own.filter(begins).map(|(shard, _)| *shard).collect();
+            if !begun.is_empty() {
+                plan.begun.insert(member.strategy.metadata.name.clone(), begun);
+            }
             plan.placed.push(Placed {
                 strategy: member.strategy.clone(),
                 module: member.module.clone(),
@@ -99,11 +109,12 @@ pub fn plan(
     plan
 }
 
-fn demand(group: &str, members: &[&Candidate]) -> Demand {
+fn demand(group: &str, members: &[&Candidate], fleet: &Fleet) -> Demand {
     let widest = members.iter().map(|member| member.shards).max().unwrap_or(0);
     let shards: BTreeSet<u16> = (0..widest).collect();
     let workers = members.iter().map(|member| member.workers).max().unwrap_or(1);
-    Demand { group: group.to_owned(), shards, workers }
+    let loads = fleet.loads.get(group).cloned().unwrap_or_default();
+    Demand { group: group.to_owned(), shards, workers, loads }
 }
 
 /// Where the documents have each group's shards.
@@ -122,7 +133,7 @@ fn documented(pool: &str, fleet: &Fleet) -> Shards {
 /// Whether somebody else may still run a shard that is in no document. A group's strategies read together, so they are held
 /// together.
 fn is_held(fleet: &Fleet, to: &str, members: &[&Candidate], shard: u16, now: Timestamp) -> Option<Held> {
-    fleet.holders(to).find_map(|holder| {
+    fleet.holders(to, now).find_map(|holder| {
         members.iter().find_map(|member| {
             let strategy = &member.strategy;
             may_move(&holder, strategy.tenant(), &strategy.metadata.name, shard, now).err()

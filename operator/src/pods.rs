@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use crate::names::ADMIN_PORT;
 
 /// A call about the assignment.
-const CALL_MAX: Duration = Duration::from_secs(1);
+pub const CALL_MAX: Duration = Duration::from_secs(1);
 /// The upload of a module: megabytes.
 const UPLOAD_MAX: Duration = Duration::from_secs(10);
 /// Calls at a time, of all tenants together.
@@ -100,13 +100,19 @@ impl Pods {
         serde_json::from_slice(&answer).map_err(|error| PodError::Answer(error.to_string()))
     }
 
-    /// Gives a pod its document, or the same again: both renew its lease.
+    /// Gives a pod its document, or the same again: both renew its lease. One that is `urgent` does not wait for the calls to other
+    /// pods: those may all hang.
     ///
     /// # Errors
     /// [`PodError`]
-    pub async fn assign(&self, pod: &Address, document: &Assignment) -> Result<PodReport, PodError> {
+    pub async fn assign(&self, pod: &Address, document: &Assignment, urgent: bool) -> Result<PodReport, PodError> {
         let body = serde_json::to_vec(document).map_err(|error| PodError::Answer(error.to_string()))?;
-        let answer = self.call(pod, Method::PUT, "/control/assignment", body.into(), CALL_MAX).await?;
+        let path = "/control/assignment";
+        let answer = if urgent {
+            self.exchange(pod, Method::PUT, path, body.into(), CALL_MAX).await?
+        } else {
+            self.call(pod, Method::PUT, path, body.into(), CALL_MAX).await?
+        };
         serde_json::from_slice(&answer).map_err(|error| PodError::Answer(error.to_string()))
     }
 
@@ -138,6 +144,17 @@ impl Pods {
     ) -> Result<Bytes, PodError> {
         // Never closed.
         let _permit = self.permits.acquire().await.ok();
+        self.exchange(pod, method, path, body, limit).await
+    }
+
+    async fn exchange(
+        &self,
+        pod: &Address,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Bytes, PodError> {
         let host = match pod.ip {
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),

@@ -1,6 +1,8 @@
 //! What is said of resources: statuses, conditions and events, as functions of what a round has found.
 
-use jiff::Timestamp;
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 use kube::runtime::events::EventType;
 use pinion_spec::assignment::ProblemKind;
@@ -42,6 +44,8 @@ pub struct Assigned {
     pub shards: u16,
     /// How many workers it has.
     pub decision: Decision,
+    /// What is decided by the load is only recommended.
+    pub only_recommended: bool,
     /// Its releases.
     pub rollout: Rollout,
     /// It was rolled back in this round.
@@ -50,6 +54,8 @@ pub struct Assigned {
     pub suspended: bool,
     /// What placement could not give it.
     pub shortage: Option<Shortage>,
+    /// Shards that have begun, since that was last said, where they did not run before.
+    pub begun: BTreeSet<u16>,
     /// Why shards of it run nowhere yet.
     pub waiting: Option<Held>,
     /// Each of its pods with its shards and their workers.
@@ -178,6 +184,9 @@ pub fn strategy(resource: &Strategy, view: &StrategyView<'_>, now: Timestamp) ->
     }
     says.push(halted(resource, view));
     status.conditions = conditions(&before.conditions, says, generation, now);
+    if let StrategyView::Assigned(assigned) = view {
+        status.conditions.push(state_lost(&before, assigned, generation, now));
+    }
     let happenings = happenings(&before, &status, view);
     (status, happenings)
 }
@@ -253,6 +262,9 @@ fn running(assigned: &Assigned) -> Vec<Say> {
             let (reason, message) = assigned.short.clone().unwrap_or((Reason::PoolFull, String::new()));
             say(ConditionType::ScalingLimited, true, reason, message)
         }
+        (Some(shortage @ Shortage::Starting { .. }), _) => {
+            say(ConditionType::ScalingLimited, true, Reason::NoReadyPod, shortage.to_string())
+        }
         (Some(shortage), _) => say(ConditionType::ScalingLimited, true, Reason::PoolFull, shortage.to_string()),
         (None, Some(reason)) => say(ConditionType::ScalingLimited, true, reason, assigned.decision.why.to_string()),
         (None, None) => say(ConditionType::ScalingLimited, false, Reason::AsSpecified, "nothing holds it back"),
@@ -285,12 +297,55 @@ fn objective(assigned: &Assigned) -> Say {
             ConditionType::SloMet,
             ConditionStatus::Unknown,
             Reason::NotMeasured,
-            "there was no decision to measure".into(),
+            "there were too few decisions to measure".into(),
         ),
         (None, _) => {
             (ConditionType::SloMet, ConditionStatus::Unknown, Reason::NotMeasured, "there is no objective".into())
         }
     }
+}
+
+/// How long it is said that state was lost: as long as Kubernetes keeps events, for who looks into an odd position.
+const STATE_LOST_SHOWN: SignedDuration = SignedDuration::from_hours(1);
+
+/// Whether instances have begun afresh elsewhere lately. Whether a strategy keeps anything in memory nobody but itself knows, so it is said
+/// of all.
+fn state_lost(before: &StrategyStatus, assigned: &Assigned, generation: i64, now: Timestamp) -> Condition {
+    let known = before.conditions.iter().find(|condition| condition.kind == ConditionType::StateLost);
+    // A strategy that begins for the first time, or on a new partition, has no state to lose.
+    let lost: Vec<u16> = assigned.begun.iter().copied().filter(|shard| u32::from(*shard) < before.shards).collect();
+    let condition = |status, reason, message: String, since| Condition {
+        kind: ConditionType::StateLost,
+        status,
+        reason,
+        message: message.chars().take(MESSAGE_CHARS_MAX).collect(),
+        last_transition_time: since,
+        observed_generation: generation,
+    };
+    if known.is_some() && !lost.is_empty() {
+        let message = format!(
+            "shards {} began afresh elsewhere at {}: what the strategy kept in memory for them is lost",
+            ranges(&lost),
+            text(now)
+        );
+        return condition(ConditionStatus::True, Reason::Moved, message, text(now));
+    }
+    match known {
+        Some(known) if known.status == ConditionStatus::True && is_recent(known, now) => {
+            Condition { observed_generation: generation, ..known.clone() }
+        }
+        known => {
+            let same = known.filter(|known| known.status == ConditionStatus::False);
+            let since = same.map_or_else(|| text(now), |known| known.last_transition_time.clone());
+            let message = "no shard has begun afresh elsewhere in the last hour".to_owned();
+            condition(ConditionStatus::False, Reason::AsSpecified, message, since)
+        }
+    }
+}
+
+fn is_recent(condition: &Condition, now: Timestamp) -> bool {
+    let since = condition.last_transition_time.parse::<Timestamp>();
+    since.is_ok_and(|since| now.duration_since(since) < STATE_LOST_SHOWN)
 }
 
 fn halted(resource: &Strategy, view: &StrategyView<'_>) -> Say {
@@ -323,9 +378,13 @@ fn describe(status: &mut StrategyStatus, before: &StrategyStatus, assigned: &Ass
     status.scaling = Some(ScalingStatus {
         recommended_workers: decision.recommended,
         reason: decision.why.to_string(),
-        changed_at: if status.workers == before.workers { before_scaling.changed_at } else { Some(text(now)) },
+        changed_at: if decision.recommended == before_scaling.recommended_workers {
+            before_scaling.changed_at
+        } else {
+            Some(text(now))
+        },
         missed_with: decision.memory.missed.map(|missed| missed.workers),
-        missed_at_millicores: None,
+        missed_at_millicores: decision.memory.missed.map(|missed| millicores(missed.load)),
     });
     if let Some(shown) = &assigned.shown {
         status.latency.clone_from(&shown.latency);
@@ -339,6 +398,11 @@ fn describe(status: &mut StrategyStatus, before: &StrategyStatus, assigned: &Ass
         previous_source: assigned.rollout.previous.as_ref().map(|previous| previous.source.clone()),
         since: Timestamp::from_second(assigned.rollout.since).ok().map(text),
     });
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded, within bounds and not negative")]
+fn millicores(cores: f64) -> u32 {
+    (cores * 1_000.0).round().clamp(0.0, f64::from(u32::MAX)) as u32
 }
 
 /// `0-3,7`.
@@ -385,10 +449,28 @@ fn happenings(before: &StrategyStatus, after: &StrategyStatus, view: &StrategyVi
         {
             tell(EventType::Warning, "NotPinned", pinned.message);
         }
-        if before.workers != after.workers && after.workers > 0 {
-            let s = if after.workers == 1 { "" } else { "s" };
-            let note = format!("{} worker{s}, from {}: {}", after.workers, before.workers, assigned.decision.why);
-            tell(EventType::Normal, "Scaled", note);
+        // When it is decided, with the reason that decided it: the workers come later.
+        let recommended = |status: &StrategyStatus| status.scaling.as_ref().map_or(0, |s| s.recommended_workers);
+        let (from, to) = (recommended(before), recommended(after));
+        if from != to && from > 0 {
+            let reason = if assigned.only_recommended { "ScalingRecommended" } else { "Scaled" };
+            let s = if to == 1 { "" } else { "s" };
+            tell(EventType::Normal, reason, format!("{to} worker{s}, from {from}: {}", assigned.decision.why));
+        }
+        let lost = find(after, ConditionType::StateLost);
+        if let Some(lost) = lost.filter(|lost| lost.status == ConditionStatus::True)
+            && !find(before, ConditionType::StateLost).is_some_and(|before| before.message == lost.message)
+        {
+            tell(EventType::Warning, "StateLost", lost.message);
+        }
+        let limited =
+            |status: &StrategyStatus| find(status, ConditionType::ScalingLimited).map(|c| (c.status, c.reason));
+        if limited(before) != limited(after)
+            && let Some(held) = find(after, ConditionType::ScalingLimited)
+            && held.status == ConditionStatus::True
+            && matches!(held.reason, Reason::PoolFull | Reason::ReadFailed)
+        {
+            tell(EventType::Warning, "ScalingLimited", held.message);
         }
     }
     if let Some(halted) = turned(ConditionType::Halted) {
@@ -456,6 +538,7 @@ pub fn tenant(resource: &Tenant, view: &TenantView, now: Timestamp) -> TenantSta
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures;
 
     #[test]
     fn a_condition_keeps_its_time_while_it_holds_whatever_its_reason() {
@@ -497,6 +580,60 @@ mod tests {
         assert_eq!(ready(true, 1, None), [no, no]);
         assert_eq!(ready(false, 1, shared()), [yes, yes]);
         assert_eq!(ready(true, 0, None)[0], yes, "no pod, no worker that shares a core");
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    /// What is said of a strategy whose shards have just begun afresh, after what was said before.
+    fn told(resource: &mut Strategy, assigned: Assigned, now: Timestamp) -> (Condition, Vec<&'static str>) {
+        let (status, happenings) = strategy(resource, &StrategyView::Assigned(&assigned), now);
+        let lost = status.conditions.iter().find(|condition| condition.kind == ConditionType::StateLost).unwrap();
+        let lost = lost.clone();
+        resource.status = Some(status);
+        (lost, happenings.into_iter().map(|happening| happening.reason).collect())
+    }
+
+    #[test]
+    fn state_is_lost_by_what_begins_afresh_elsewhere_and_that_is_said_for_an_hour() {
+        let mut resource = fixtures::resource();
+        let assigned = |shards: u16, begun: &[u16]| Assigned {
+            shards,
+            begun: begun.iter().copied().collect(),
+            ..Assigned::default()
+        };
+        let (lost, events) = told(&mut resource, assigned(4, &[0, 1, 2, 3]), at(0));
+        assert_eq!((lost.status, events), (ConditionStatus::False, vec![]), "what begins for the first time has none");
+        let (lost, events) = told(&mut resource, assigned(6, &[2, 3, 4, 5]), at(10));
+        assert_eq!((lost.status, lost.reason, events), (ConditionStatus::True, Reason::Moved, vec!["StateLost"]));
+        assert!(lost.message.starts_with("shards 2-3 began afresh"), "4 and 5 are new partitions: {}", lost.message);
+        let (same, events) = told(&mut resource, assigned(6, &[]), at(3_609));
+        assert_eq!((same.message, events), (lost.message, vec![]));
+        let (again, events) = told(&mut resource, assigned(6, &[0]), at(3_609));
+        assert_eq!((again.last_transition_time, events), (text(at(3_609)), vec!["StateLost"]));
+        let (over, events) = told(&mut resource, assigned(6, &[]), at(3_609 + 3_600));
+        assert_eq!((over.status, events), (ConditionStatus::False, vec![]));
+    }
+
+    #[test]
+    fn a_change_of_the_workers_is_told_when_it_is_decided_with_its_reason() {
+        let mut resource = fixtures::resource();
+        let mut decide = |workers, recommended, limited| {
+            let why = crate::scale::Why::AtMinimum { workers: recommended };
+            let decision = Decision { workers, recommended, why, limited, ..Decision::default() };
+            let only_recommended = workers != recommended;
+            let assigned = Assigned { decision, only_recommended, ..Assigned::default() };
+            let (status, happenings) = strategy(&resource, &StrategyView::Assigned(&assigned), at(0));
+            resource.status = Some(status);
+            happenings.into_iter().map(|happening| (happening.reason, happening.note)).collect::<Vec<_>>()
+        };
+        assert!(decide(1, 1, None).is_empty());
+        assert_eq!(decide(2, 2, None), [("Scaled", "2 workers, from 1: at the minimum of 2".to_owned())]);
+        assert!(decide(2, 2, None).is_empty());
+        assert_eq!(decide(2, 3, None)[0].0, "ScalingRecommended");
+        assert_eq!(decide(2, 3, Some(Reason::ReadFailed))[0].0, "ScalingLimited");
+        assert!(decide(2, 3, Some(Reason::ReadFailed)).is_empty());
     }
 
     #[test]

@@ -199,8 +199,15 @@ impl ClientContext for FeedContext {
     fn stats(&self, statistics: Statistics) {
         let up = statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP");
         self.set_connected(up);
-        let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
-        self.metrics.lag_records.set(partitions.map(|partition| partition.consumer_lag.max(0)).sum());
+        for (topic, partitions) in &statistics.topics {
+            for (partition, figures) in &partitions.partitions {
+                let Some((topic, partition)) = self.place(topic, *partition) else { continue };
+                // While it is paused nothing is fetched, so the end that the client knows grows old.
+                if self.metrics.partition(topic, partition).is_some_and(|partition| partition.paused.get() == 0) {
+                    self.show_lag(topic, partition, figures.hi_offset);
+                }
+            }
+        }
     }
 }
 
@@ -235,6 +242,19 @@ impl FeedContext {
             (true, false) => tracing::warn!(group = self.group, "no broker answers; reading goes on when one does"),
             (false, true) => tracing::info!(group = self.group, "a broker answers"),
             _ => {}
+        }
+    }
+
+    /// Shows how far a partition is from the end of its log.
+    fn show_lag(&self, topic: u16, partition: u16, end: i64) {
+        let done = self.begun.get().and_then(|begun| begun.offsets.committable(topic, partition));
+        let lag = match (done, u64::try_from(end)) {
+            (Some(done), Ok(end)) => end.saturating_sub(done),
+            // Nothing has been read of it, or it is not read any more.
+            _ => 0,
+        };
+        if let Some(partition) = self.metrics.partition(topic, partition) {
+            partition.lag_records.set(i64::try_from(lag).unwrap_or(i64::MAX));
         }
     }
 
@@ -313,6 +333,25 @@ fn commit(consumer: &FeedConsumer, mode: CommitMode) -> KafkaResult<()> {
         return Ok(());
     }
     consumer.commit(&list, mode)
+}
+
+/// How long the end of one log is waited for.
+const END_MAX: Duration = Duration::from_millis(500);
+
+/// Asks where the logs of paused partitions end. Blocks: one round trip for each.
+pub fn look_at_paused(consumer: &FeedConsumer) {
+    let context = consumer.context();
+    for (index, topic) in (0_u16..).zip(&context.topics) {
+        for partition in 0_u16.. {
+            let Some(figures) = context.metrics.partition(index, partition) else { break };
+            if figures.paused.get() == 0 {
+                continue;
+            }
+            // Without an answer what was last known stands; that no broker answers is said elsewhere.
+            let Ok((_, end)) = consumer.fetch_watermarks(topic, i32::from(partition), END_MAX) else { return };
+            context.show_lag(index, partition, end);
+        }
+    }
 }
 
 /// Why a feed cannot start.
@@ -564,7 +603,7 @@ impl Ingest {
         let begun = consumer.context().begun.get();
         if begun.is_some_and(|begun| begun.taken.swap(false, Ordering::Relaxed)) {
             // Those of a worker that is behind are paused below with the rest.
-            self.lanes.iter_mut().for_each(|lane| lane.paused = false);
+            self.forget_pauses();
         }
         let mut pressure = Pressure::Paused;
         for index in 0..self.lanes.len() {
@@ -595,8 +634,12 @@ impl Ingest {
         let mut list = TopicPartitionList::new();
         for element in consumer.assignment()?.elements() {
             let place = consumer.context().place(element.topic(), element.partition());
-            if place.is_some_and(|(topic, partition)| self.workers_of(topic, partition) & (1 << lane) != 0) {
+            let Some((topic, partition)) = place else { continue };
+            if self.workers_of(topic, partition) & (1 << lane) != 0 {
                 list.add_partition(element.topic(), element.partition());
+                if let Some(figures) = self.metrics.partition(topic, partition) {
+                    figures.paused.set(i64::from(pause));
+                }
             }
         }
         if pause {
@@ -605,6 +648,13 @@ impl Ingest {
             consumer.resume(&list)?
         }
         Ok(list.count() as u64)
+    }
+
+    fn forget_pauses(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.paused = false);
+        if let Some(partitions) = self.metrics.partitions.get() {
+            partitions.all().for_each(|partition| partition.paused.set(0));
+        }
     }
 
     fn stopped(&self) -> bool {
@@ -666,7 +716,7 @@ impl Ingest {
                         *route_of(&mut self.routes, place.topic, place.partition) |= place.workers;
                     }
                     // They come unpaused; those of a worker that is behind are paused again with the rest.
-                    self.lanes.iter_mut().for_each(|lane| lane.paused = false);
+                    self.forget_pauses();
                 }
                 // Fails only when whoever asked has gone.
                 let _ = done.send(taken);
@@ -675,6 +725,10 @@ impl Ingest {
                 Ok(()) => {
                     for (topic, partition) in places {
                         *route_of(&mut self.routes, topic, partition) = 0;
+                        if let Some(figures) = self.metrics.partition(topic, partition) {
+                            figures.paused.set(0);
+                            figures.lag_records.set(0);
+                        }
                     }
                     self.given_up.push(done);
                 }
@@ -700,7 +754,9 @@ impl Ingest {
             Timestamp::CreateTime(ms) | Timestamp::LogAppendTime(ms) => u64::try_from(ms).unwrap_or(0),
             Timestamp::NotAvailable => 0,
         };
-        self.metrics.last_kafka_ms.set(i64::try_from(kafka_ms).unwrap_or(0));
+        if let Some(partition) = self.metrics.partition(origin.topic, origin.partition) {
+            partition.last_kafka_ms.set(i64::try_from(kafka_ms).unwrap_or(0));
+        }
         let kafka_ns = kafka_ms.saturating_mul(1_000_000);
         if kafka_ns > 0 {
             match wall_ns().checked_sub(kafka_ns) {

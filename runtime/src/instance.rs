@@ -17,7 +17,7 @@ use crate::effects::Intent;
 use crate::egress::{OrderRoute, Outbound, Outbox};
 use crate::event::{Body, Event, FLAG_SNAPSHOT, Origin, Stamp};
 use crate::limits::{DENIAL_ROUNDS_MAX, INBOX_UPDATES_MAX, TIMER_CALLS_PER_EVENT_MAX, TIMERS_MAX};
-use crate::metrics::{EventKind, Recorder, StrategyMetrics};
+use crate::metrics::{EventKind, Recorder, ShardMetrics, StrategyMetrics};
 use crate::risk::{self, Executions, Ledger, Limits, Request};
 use crate::sandbox::log::LogLevel;
 use crate::sandbox::{Call, Callbacks, Fault, FaultKind, Guest, Host, OrderUpdate};
@@ -89,6 +89,8 @@ pub struct InstanceParts {
     pub sources: Vec<Source>,
     /// Counters.
     pub metrics: Arc<StrategyMetrics>,
+    /// Its shard's, shared with the other strategies of the group.
+    pub shard: Arc<ShardMetrics>,
     /// Recorders.
     pub recorders: InstanceRecorders,
 }
@@ -187,6 +189,12 @@ impl Instance {
     #[must_use]
     pub const fn id(&self) -> InstanceId {
         self.parts.id
+    }
+
+    /// Where its worker's time on it is counted.
+    #[must_use]
+    pub const fn shard(&self) -> &Arc<ShardMetrics> {
+        &self.parts.shard
     }
 
     /// Its input partitions: (topic, partition).

@@ -26,6 +26,7 @@ pub mod wire;
 pub mod clock;
 pub mod fence;
 mod id_index;
+mod lag;
 pub mod limits;
 pub mod metrics;
 pub mod pin;

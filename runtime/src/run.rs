@@ -14,6 +14,7 @@ use crate::app::{App, AppConfig, AppError, Deployment, Drained};
 use crate::assignment::{Assignments, PodConfig, PodError};
 use crate::ingest::FeedError;
 use crate::kafka::{AccessError, PropertiesError};
+use crate::lag::LagWatch;
 use crate::loading::{Loader, LoadingError};
 use crate::metrics::Metrics;
 use crate::registry::{Registry, RegistryConfig};
@@ -200,6 +201,10 @@ pub fn run(
     let supervisor = Supervisor::new(Arc::clone(&app), inbound, Arc::clone(&stop));
     let supervising = std::thread::Builder::new().name("supervisor".to_owned()).spawn(move || supervisor.run())?;
 
+    let lag = LagWatch::default();
+    let (watching, watched) = (lag.clone(), Arc::clone(&app));
+    let looking = std::thread::Builder::new().name("lag".to_owned()).spawn(move || watching.run(&watched))?;
+
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let (drain, mut drain_asked) = tokio::sync::mpsc::channel(1);
@@ -275,6 +280,9 @@ pub fn run(
     if let Some(assignments) = &assignments {
         assignments.stop();
     }
+    lag.stop();
+    // Before the drain, which closes the consumers. A look takes half a second at most, for a broker that does not answer.
+    let _ = looking.join();
     let taken = lock(&app).take();
     let drained = taken.map(App::drain);
     stop.store(true, Ordering::Release);

@@ -18,7 +18,7 @@ use crate::fence::Fence;
 use crate::ingest::Quiet;
 use crate::instance::{Instance, InstanceId, Notice, ReadyGuest, Turn};
 use crate::limits::{BATCH_EVENTS_MAX, EVENT_INTENTS_MAX, PARK_NS_MAX, QUIET_NS, REPORT_INTERVAL_NS};
-use crate::metrics::{Recorder, WorkerMetrics};
+use crate::metrics::{Recorder, ShardMetrics, WorkerMetrics};
 use crate::ring::{Wait, Waiter, Waker};
 use crate::risk::Limits;
 
@@ -119,6 +119,8 @@ pub struct FeedPort {
     pub books: Box<Books>,
     /// Whether ingest is at the end of every partition.
     pub quiet: Quiet,
+    /// By topic: whether every shard sees all of it.
+    pub broadcast: Vec<bool>,
 }
 
 struct Port {
@@ -129,6 +131,7 @@ struct Port {
     quiet: Quiet,
     /// Instances by (topic, partition).
     routes: Vec<Vec<Vec<usize>>>,
+    broadcast: Vec<bool>,
     /// Partitions whose records ended in this batch, with the next offset.
     marks: Vec<Origin>,
     /// The last event's stream time and when it came.
@@ -166,6 +169,7 @@ pub struct Worker {
     waiter: Waiter,
     ports: Vec<Port>,
     instances: Vec<Option<Box<Instance>>>,
+    meter: Meter,
     killed: Vec<u64>,
     draining: bool,
     fence: Fence,
@@ -187,6 +191,7 @@ impl Worker {
             waiter: Waiter::new(parts.waker, parts.wait),
             ports: Vec::new(),
             instances: Vec::new(),
+            meter: Meter::default(),
             killed: Vec::new(),
             draining: false,
             fence: parts.fence,
@@ -256,6 +261,9 @@ impl Worker {
             }
         }
         self.mark_progress(index);
+        if taken > 0 {
+            self.meter.stop(mono_ns());
+        }
         taken > 0
     }
 
@@ -266,6 +274,7 @@ impl Worker {
             self.fenced = true;
             return;
         }
+        self.meter.stop(now);
         let port = &mut self.ports[index];
         self.queue.record(now.saturating_sub(event.stamp.routed_ns));
         port.last_mono_ns = now;
@@ -281,8 +290,12 @@ impl Worker {
             stamp: event.stamp,
         };
         // A timer fires before the event that passes it, and before the books have taken that event.
-        for instance in instances {
-            if let Some(instance) = self.instances[*instance].as_mut().filter(|i| i.timer_due(event.head.ts_recv)) {
+        if let Some(first) = instances.first() {
+            self.meter.begin(*first);
+        }
+        for slot in instances {
+            if let Some(instance) = self.instances[*slot].as_mut().filter(|i| i.timer_due(event.head.ts_recv)) {
+                self.meter.turn_to(*slot);
                 instance.fire_timers(event.head.ts_recv, &mut turn);
             }
         }
@@ -290,13 +303,17 @@ impl Worker {
         if matches!(applied, Applied::Begin { gap: Some(_), .. }) {
             self.metrics.gaps.add(1);
         }
-        for instance in instances {
-            if let Some(instance) = self.instances[*instance].as_mut() {
+        for slot in instances {
+            if let Some(instance) = self.instances[*slot].as_mut() {
+                self.meter.turn_to(*slot);
                 instance.present(event, &applied, &mut turn);
             }
         }
         if event.is_last() {
             note_mark(&mut port.marks, event.origin);
+            if !port.broadcast.get(event.origin.topic as usize).copied().unwrap_or_default() {
+                self.meter.count_record();
+            }
         }
     }
 
@@ -342,6 +359,70 @@ impl Worker {
     }
 }
 
+/// Whose time the worker's is. One clock read an event, which the worker does anyway, is enough where an event is of one shard.
+#[derive(Default)]
+struct Meter {
+    /// By instance.
+    shards: Vec<Option<Arc<ShardMetrics>>>,
+    /// The instance whose shard is being worked for.
+    at: Option<usize>,
+    since_ns: u64,
+}
+
+impl Meter {
+    fn shard(&self, slot: usize) -> Option<&Arc<ShardMetrics>> {
+        self.shards.get(slot)?.as_ref()
+    }
+
+    /// From the last [`Meter::stop`] on the time is this instance's shard's.
+    #[inline]
+    fn begin(&mut self, slot: usize) {
+        self.at = Some(slot);
+    }
+
+    /// From now on it is this one's.
+    #[inline]
+    fn turn_to(&mut self, slot: usize) {
+        let same = match (self.at.and_then(|at| self.shard(at)), self.shard(slot)) {
+            (Some(here), Some(there)) => Arc::ptr_eq(here, there),
+            _ => false,
+        };
+        if !same {
+            self.stop(mono_ns());
+            self.at = Some(slot);
+        }
+    }
+
+    /// What has passed is somebody's; what comes is nobody's yet.
+    #[inline]
+    fn stop(&mut self, now_ns: u64) {
+        if let Some(shard) = self.at.take().and_then(|at| self.shard(at)) {
+            shard.busy_ns.add(now_ns.saturating_sub(self.since_ns));
+        }
+        self.since_ns = now_ns;
+    }
+
+    #[inline]
+    fn count_record(&self) {
+        if let Some(shard) = self.at.and_then(|at| self.shard(at)) {
+            shard.records.add(1);
+        }
+    }
+
+    fn add(&mut self, slot: usize, shard: Arc<ShardMetrics>) {
+        if self.shards.len() <= slot {
+            self.shards.resize_with(slot + 1, || None);
+        }
+        self.shards[slot] = Some(shard);
+    }
+
+    fn forget(&mut self, slot: usize) {
+        if let Some(shard) = self.shards.get_mut(slot) {
+            *shard = None;
+        }
+    }
+}
+
 /// Remembers the end of a record; one entry per partition, the last offset wins.
 fn note_mark(marks: &mut Vec<Origin>, origin: Origin) {
     match marks.iter_mut().rfind(|mark| (mark.topic, mark.partition) == (origin.topic, origin.partition)) {
@@ -375,6 +456,7 @@ impl Worker {
                 books: Some(port.books),
                 quiet: port.quiet,
                 routes: Vec::new(),
+                broadcast: port.broadcast,
                 marks: Vec::new(),
                 last_ts: 0,
                 last_mono_ns: 0,
@@ -442,6 +524,7 @@ impl Worker {
         if slot == self.instances.len() {
             self.instances.push(None);
         }
+        self.meter.add(slot, Arc::clone(instance.shard()));
         self.instances[slot] = Some(instance);
     }
 
@@ -472,6 +555,7 @@ impl Worker {
     fn forget(&mut self, id: InstanceId) {
         let Some(slot) = self.slot(id) else { return };
         self.instances[slot] = None;
+        self.meter.forget(slot);
         for slots in self.ports.iter_mut().flat_map(|port| port.routes.iter_mut().flatten()) {
             slots.retain(|other| *other != slot);
         }
@@ -481,5 +565,41 @@ impl Worker {
         for id in self.ids() {
             self.on_instance(id, |instance, turn| instance.stop(turn));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_charged_to_the_shard_that_it_was_spent_on() {
+        let (mut meter, shards) = (Meter::default(), [Arc::<ShardMetrics>::default(), Arc::default()]);
+        // Two strategies on the first shard, one on the second.
+        for (slot, shard) in [(0, 0), (1, 0), (2, 1)] {
+            meter.add(slot, Arc::clone(&shards[shard]));
+        }
+        let busy = || [shards[0].busy_ns.get(), shards[1].busy_ns.get()];
+        meter.stop(1_000);
+        meter.begin(0);
+        meter.turn_to(1);
+        assert_eq!(busy(), [0, 0], "no clock is read between two strategies of one shard");
+        meter.count_record();
+        meter.stop(1_500);
+        assert_eq!((busy(), shards[0].records.get()), ([500, 0], 1));
+        // What every shard sees: each has its own part of the time.
+        let began = mono_ns();
+        meter.stop(began);
+        meter.begin(0);
+        while mono_ns() < began + 10_000 {}
+        meter.turn_to(2);
+        let first = shards[0].busy_ns.get() - 500;
+        meter.stop(began + first + 7);
+        assert!(first >= 10_000 && busy()[1] == 7, "{:?}", busy());
+        meter.stop(u64::MAX);
+        assert_eq!(busy()[1], 7, "waiting is nobody's");
+        meter.forget(2);
+        meter.begin(2);
+        meter.stop(u64::MAX);
     }
 }

@@ -183,11 +183,26 @@ pub const WORKER_PINNED: Metric = gauge(
 pub const WORKER_BUSY: Metric =
     counter("pinion_worker_busy_seconds_total", &["worker"], "Time that a worker spent on events rather than waiting.");
 
+pub const SHARD_RECORDS: Metric = counter(
+    "pinion_shard_records_total",
+    &["feed", "shard", "worker"],
+    "Records of a shard that its worker has done, since the shard came to it.",
+);
+
+pub const SHARD_BUSY: Metric = counter(
+    "pinion_shard_busy_seconds_total",
+    &["feed", "shard", "worker"],
+    "Time that a worker spent on a shard, for all strategies of the group together, since the shard came to it.",
+);
+
 pub const KAFKA_CONNECTED: Metric =
     gauge("pinion_kafka_connected", &["feed"], "1 while a broker answers, 0 while none does.");
 
-pub const KAFKA_LAG: Metric =
-    gauge("pinion_kafka_lag_records", &["feed"], "Records between the last one read and the log's end.");
+pub const KAFKA_LAG: Metric = gauge(
+    "pinion_kafka_lag_records",
+    &["feed", "shard"],
+    "Records of the shard between the last one that is done and the log's end; no shard: of inputs that every shard sees.",
+);
 
 pub const KAFKA_SENT: Metric =
     counter("pinion_kafka_sent_total", &[], "Records handed to the producer: orders, denials, dead letters.");
@@ -206,8 +221,8 @@ pub const KAFKA_DELIVERY_ERRORS: Metric = counter(
 
 pub const KAFKA_LAG_SECONDS: Metric = gauge(
     "pinion_kafka_lag_seconds",
-    &["feed"],
-    "Age by Kafka's timestamp of the last record read, while there are more to read; 0 at the end.",
+    &["feed", "shard"],
+    "Age by Kafka's timestamp of the shard's last record read, while records wait; 0 at the end.",
 );
 
 pub const ASSIGNMENT_EPOCH: Metric =
@@ -280,7 +295,7 @@ pub const PROCESS_START: Metric =
     gauge("pinion_process_start_time_seconds", &[], "When the process started, seconds since the Unix epoch.");
 
 /// Every metric of a runtime, in the order in which an event meets them.
-pub const ALL: [Metric; 47] = [
+pub const ALL: [Metric; 49] = [
     BUILD_INFO,
     PROCESS_START,
     PROCESS_CPU,
@@ -304,6 +319,8 @@ pub const ALL: [Metric; 47] = [
     EVENTS,
     WORKER_PINNED,
     WORKER_BUSY,
+    SHARD_RECORDS,
+    SHARD_BUSY,
     LATENCY,
     LATENCY_QUANTILE,
     DECISIONS_OVER_OBJECTIVE,

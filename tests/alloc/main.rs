@@ -104,4 +104,6 @@ fn a_warm_worker_allocates_nothing_over_a_million_events_and_a_scrape() {
     println!("{} events, {orders} orders, {scrapes} scrapes, {allocated} allocations", passes * events);
     assert!(orders > 1_000 && scrapes > 0, "it did what it was counted for");
     assert_eq!(allocated, 0);
+    assert_eq!(rig.shard.records.get(), (passes as u64 + 1) * records.len() as u64, "each record counts for its shard");
+    assert!(rig.shard.busy_ns.get() > 0);
 }

@@ -15,7 +15,7 @@ use pinion_runtime::ingest::Quiet;
 use pinion_runtime::instance::{Instance, InstanceId, InstanceParts, InstanceRecorders, Notice, ReadyGuest};
 use pinion_runtime::instruments::Instruments;
 use pinion_runtime::limits::{OUTBOUND_RING, RING_EVENTS};
-use pinion_runtime::metrics::{StrategyMetrics, WorkerMetrics, recorder};
+use pinion_runtime::metrics::{ShardMetrics, StrategyMetrics, WorkerMetrics, recorder};
 use pinion_runtime::plan;
 use pinion_runtime::ring::{Wait, Waker};
 use pinion_runtime::risk::{Executions, Limits};
@@ -40,6 +40,8 @@ pub struct Rig {
     orders: Vec<u8>,
     messages: u64,
     metrics: Vec<Arc<StrategyMetrics>>,
+    /// What the worker does for the only shard.
+    pub shard: Arc<ShardMetrics>,
 }
 
 /// A strategy on the rig.
@@ -129,7 +131,13 @@ impl Rig {
         });
         let books = Box::new(Books::new(resync));
         commands
-            .send(Command::AddFeed(Box::new(FeedPort { feed: FeedId(0), ring, books, quiet: Quiet::default() })))
+            .send(Command::AddFeed(Box::new(FeedPort {
+                feed: FeedId(0),
+                ring,
+                books,
+                quiet: Quiet::default(),
+                broadcast: vec![false],
+            })))
             .unwrap();
         Self {
             commands,
@@ -141,6 +149,7 @@ impl Rig {
             orders: Vec::new(),
             messages: 0,
             metrics: Vec::new(),
+            shard: Arc::default(),
         }
     }
 
@@ -176,6 +185,7 @@ impl Rig {
             trading_state: strategy.spec.trading_state,
             sources: shard.sources.clone(),
             metrics: Arc::clone(&metrics),
+            shard: Arc::clone(&self.shard),
             recorders: InstanceRecorders { strategy: call, risk: check },
         };
         let instance = Box::new(Instance::new(parts, guest));

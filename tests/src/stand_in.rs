@@ -1,11 +1,12 @@
 //! `pinion-runtime` in the place of a pod that kwok only plays: at the pod's address, under its name, with its pool's token.
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use base64::Engine as _;
 
-use crate::kafka::Broker;
+use crate::door::Door;
+use crate::kafka::{Broker, free_port};
 use crate::kube::Cluster;
 use crate::runtime::Runtime;
 use crate::scratch::Scratch;
@@ -100,6 +101,19 @@ impl StandIn {
         until("the pod's address to be free", SCHEDULED, || TcpListener::bind(address).ok().map(drop));
         let runtime = process(address, broker, &args, &token);
         Self { runtime, address, args, token, home }
+    }
+
+    /// Puts a door before its admin port, at the pod's address: the process starts anew behind it.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn behind_a_door(self, broker: &Broker) -> (Self, Door) {
+        let Self { runtime, address: at, args, token, home } = self;
+        runtime.kill9();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let door = Door::open(at, address);
+        (Self { runtime: process(address, broker, &args, &token), address, args, token, home }, door)
     }
 
     /// Kills the process and starts another one in its place, as the kubelet does with a container: what lies on the pod's volumes

@@ -7,7 +7,9 @@
 //! 3. where there are fewer workers than asked for, the largest demands give way first, down to one worker each;
 //! 4. where there are fewer workers than demands, demands share workers, as evenly as can be;
 //! 5. a demand's workers have equal numbers of its shards, give or take one;
-//! 6. of all placements that obey, one that moves the fewest shards.
+//! 6. of all placements that obey, one that moves the fewest shards;
+//! 7. which shards move where some must, and where to, is decided by what they cost: from the heaviest down, each to the worker that has
+//!    least. What shards cost moves none by itself, because a move makes an instance start afresh.
 
 mod grant;
 mod matching;
@@ -32,6 +34,8 @@ pub struct Demand {
     pub shards: BTreeSet<u16>,
     /// Workers that it asks for: the most of any of them.
     pub workers: u32,
+    /// What each shard costs, thousandths of a core, as far as it has been measured.
+    pub loads: BTreeMap<u16, u32>,
 }
 
 impl Demand {
@@ -75,7 +79,7 @@ pub struct PoolSize {
 }
 
 /// One worker of one pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot {
     /// The pod's number.
     pub pod: u16,
@@ -126,6 +130,14 @@ pub enum Shortage {
         /// Workers that it has.
         granted: usize,
     },
+    /// It has fewer workers than there will be, or shares one, until pods that are on their way are ready.
+    #[error("{granted} of {wanted} workers: not all pods of the pool are ready")]
+    Starting {
+        /// Workers that it could use.
+        wanted: usize,
+        /// Workers that it has.
+        granted: usize,
+    },
 }
 
 /// Decides. `current` is what runs now, or was last decided. A group that is named twice counts once, as the last says.
@@ -136,6 +148,8 @@ pub fn place(size: PoolSize, demands: &[Demand], pods: &[Pod], current: &Shards)
     let asked: usize = demands.iter().map(|demand| demand.useful()).sum();
     let pods_wanted = pods_for(asked, size);
     let slots = slots(pods, pods_wanted, asked);
+    // What it is to have is enough for all: what lacks is on its way.
+    let grows = usize::from(pods_wanted) * usize::from(size.workers_per_pod) >= asked && slots.len() < asked;
 
     let mut placement = Placement { pods: pods_wanted, ..Placement::default() };
     let grants = Grants::of(&demands, slots.len(), current);
@@ -149,10 +163,13 @@ pub fn place(size: PoolSize, demands: &[Demand], pods: &[Pod], current: &Shards)
             .filter(|(unit, _)| unit.demand == i)
             .filter_map(|(unit, slot)| Some((unit.shards, slots[(*slot)?])))
             .collect();
-        let shortage = grants.shortages[i].or_else(|| mine.is_empty().then_some(Shortage::Full));
+        let mut shortage = grants.shortages[i].or_else(|| mine.is_empty().then_some(Shortage::Full));
+        if grows && shortage.is_some_and(|shortage| shortage != Shortage::NoReadyPod) {
+            shortage = Some(Shortage::Starting { wanted: demand.useful(), granted: mine.len() });
+        }
         let here = current.get(&demand.group);
         if !mine.is_empty() {
-            placement.shards.insert(demand.group.clone(), spread(&demand.shards, &mine, here));
+            placement.shards.insert(demand.group.clone(), spread(demand, &mine, here));
         }
         let workers = mine.into_iter().map(|(_, slot)| slot).collect();
         placement.outcomes.insert(demand.group.clone(), Outcome { workers, shortage });
@@ -207,28 +224,50 @@ fn units(demands: &[&Demand], grants: &Grants, slots: &[Slot], current: &Shards)
     units
 }
 
-/// Gives each worker its number of shards: first those that it has, then those that lost theirs.
-fn spread(
-    shards: &BTreeSet<u16>,
-    workers: &[(usize, Slot)],
-    here: Option<&BTreeMap<u16, Slot>>,
-) -> BTreeMap<u16, Slot> {
-    let mut room: BTreeMap<Slot, usize> = workers.iter().map(|(shards, slot)| (*slot, *shards)).collect();
-    let mut placed = BTreeMap::new();
-    for shard in shards {
-        if let Some(slot) = here.and_then(|here| here.get(shard))
-            && let Some(room) = room.get_mut(slot).filter(|room| **room > 0)
-        {
-            *room -= 1;
-            placed.insert(*shard, *slot);
-        }
+/// A worker while shards are given out.
+#[derive(Debug, Default)]
+struct Room {
+    /// Places for shards that it has already.
+    own: usize,
+    /// Places for others.
+    free: usize,
+    /// Shards that it has and that must go.
+    leaves: usize,
+    /// What it has been given costs.
+    load: u64,
+}
+
+/// Gives each worker its number of shards. As many as can stay where they are do; which, and where the others go, is decided from the
+/// heaviest down: each goes where least is.
+fn spread(demand: &Demand, workers: &[(usize, Slot)], here: Option<&BTreeMap<u16, Slot>>) -> BTreeMap<u16, Slot> {
+    let mut rooms: BTreeMap<Slot, Room> = BTreeMap::new();
+    for (shards, slot) in workers {
+        let on_it = |shard: &&u16| here.and_then(|here| here.get(*shard)) == Some(slot);
+        let present = demand.shards.iter().filter(on_it).count();
+        let own = present.min(*shards);
+        rooms.insert(*slot, Room { own, free: shards - own, leaves: present - own, load: 0 });
     }
-    let mut free = room.into_iter().flat_map(|(slot, room)| std::iter::repeat_n(slot, room));
-    for shard in shards {
-        if !placed.contains_key(shard)
-            && let Some(slot) = free.next()
-        {
-            placed.insert(*shard, slot);
+    let load = |shard: &u16| demand.loads.get(shard).copied().unwrap_or(0);
+    let mut order: Vec<u16> = demand.shards.iter().copied().collect();
+    order.sort_by_key(|shard| (std::cmp::Reverse(load(shard)), *shard));
+    let mut placed = BTreeMap::new();
+    for shard in order {
+        let own = here.and_then(|here| here.get(&shard)).filter(|slot| rooms.contains_key(slot)).copied();
+        let roomy = rooms.iter().filter(|(_, room)| room.free > 0);
+        let elsewhere = roomy.min_by_key(|(slot, room)| (room.load, **slot)).map(|(slot, room)| (*slot, room.load));
+        let stays = own.and_then(|slot| rooms.get(&slot)).is_some_and(|room| {
+            room.own > 0 && (room.leaves == 0 || elsewhere.is_none_or(|(_, there)| room.load <= there))
+        });
+        // A worker that shards must leave has no place for others, and for each that leaves there is a place elsewhere.
+        let slot = if stays { own } else { elsewhere.map(|(slot, _)| slot) };
+        if let (false, Some(own)) = (stays, own.and_then(|own| rooms.get_mut(&own))) {
+            own.leaves = own.leaves.saturating_sub(1);
+        }
+        if let Some((slot, room)) = slot.and_then(|slot| Some((slot, rooms.get_mut(&slot)?))) {
+            let places = if stays { &mut room.own } else { &mut room.free };
+            *places = places.saturating_sub(1);
+            room.load += u64::from(load(&shard));
+            placed.insert(shard, slot);
         }
     }
     placed

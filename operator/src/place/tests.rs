@@ -7,7 +7,7 @@ use super::*;
 const SIZE: PoolSize = PoolSize { min_pods: 1, max_pods: 4, workers_per_pod: 2 };
 
 fn demand(group: &str, shards: u16, workers: u32) -> Demand {
-    Demand { group: group.into(), shards: (0..shards).collect(), workers }
+    Demand { group: group.into(), shards: (0..shards).collect(), workers, loads: BTreeMap::new() }
 }
 
 fn ready(pods: u16) -> Vec<Pod> {
@@ -139,13 +139,15 @@ fn small(shards_min: usize) -> impl Strategy<Value = (Vec<Demand>, Vec<Pod>, Sha
         let pod = |(ordinal, (workers, ready))| Pod { ordinal, workers, state: state(ready) };
         (0..).zip(pods).map(pod).collect::<Vec<_>>()
     });
-    let demand = (prop::collection::btree_set(0_u16..4, shards_min..=3), 1_u32..=3);
+    let loads = prop::collection::btree_map(0_u16..4, 0_u32..1_000, 0..=4);
+    let demand = (prop::collection::btree_set(0_u16..4, shards_min..=3), 1_u32..=3, loads);
     let slot = (0_u16..2, 0_u16..2).prop_map(|(pod, worker)| Slot { pod, worker });
     let current = prop::collection::vec(prop::collection::btree_map(0_u16..4, slot, 0..=4), 0..=3);
     (prop::collection::vec(demand, 1..=3), pods, current).prop_map(|(demands, pods, current)| {
         let name = |i: usize| format!("g{i}");
         let demands = demands.into_iter().enumerate();
-        let demands = demands.map(|(i, (shards, workers))| Demand { group: name(i), shards, workers }).collect();
+        let demand = |(i, (shards, workers, loads))| Demand { group: name(i), shards, workers, loads };
+        let demands = demands.map(demand).collect();
         let current = current.into_iter().enumerate().map(|(i, shards)| (name(i), shards)).collect();
         (demands, pods, current)
     })
@@ -232,4 +234,55 @@ proptest! {
         let again = place(size, &demands, &pods, &placement.shards);
         prop_assert_eq!(again.shards, placement.shards);
     }
+
+    #[test]
+    fn what_shards_cost_moves_none_of_them_by_itself(
+        (mut demands, pods, current) in small(0),
+        others in prop::collection::vec(prop::collection::btree_map(0_u16..4, 0_u32..1_000, 0..=4), 3),
+    ) {
+        let size = PoolSize { min_pods: 1, max_pods: 2, workers_per_pod: 2 };
+        let placement = place(size, &demands, &pods, &current);
+        demands.iter_mut().zip(others).for_each(|(demand, loads)| demand.loads = loads);
+        prop_assert_eq!(place(size, &demands, &pods, &placement.shards).shards, placement.shards);
+    }
+
+    #[test]
+    fn heavy_shards_are_spread_over_the_workers_that_there_come_to_be(
+        heavy in prop::collection::btree_set(0_u16..12, 1..=12), before in 1_u32..=4, after in 1_u32..=8,
+    ) {
+        prop_assume!(after > before);
+        let loads = (0..12).map(|shard| (shard, if heavy.contains(&shard) { 500 } else { 1 })).collect();
+        let demand = |workers| [Demand { loads, ..demand("a", 12, workers) }];
+        let grown = demand(after);
+        let few = place(SIZE, &[Demand { workers: before, ..grown[0].clone() }], &ready(4), &Shards::new());
+        let many = place(SIZE, &grown, &ready(4), &few.shards);
+        let mut on: BTreeMap<Slot, usize> = BTreeMap::new();
+        many.shards["a"].iter().filter(|(shard, _)| heavy.contains(shard)).for_each(|(_, slot)| *on.entry(*slot).or_default() += 1);
+        let of_old = few.shards["a"].values().copied().collect::<BTreeSet<Slot>>();
+        let most = |slots: &dyn Fn(&Slot) -> bool| on.iter().filter(|(slot, _)| slots(slot)).map(|(_, count)| *count).max().unwrap_or(0);
+        let even = heavy.len().div_ceil(before as usize);
+        prop_assert!(most(&|slot| of_old.contains(slot)) <= even && most(&|slot| !of_old.contains(slot)) <= even, "{on:?}");
+        if before == 1 {
+            prop_assert!(most(&|_| true) <= heavy.len().div_ceil(after as usize), "{on:?}");
+        }
+    }
+}
+
+#[test]
+fn two_heavy_shards_are_parted_when_a_worker_comes() {
+    let loads = BTreeMap::from([(0, 10), (1, 10), (2, 400), (3, 400)]);
+    let demand = |workers| Demand { loads: loads.clone(), ..demand("a", 4, workers) };
+    let one = place(SIZE, &[demand(1)], &ready(1), &Shards::new());
+    let two = place(SIZE, &[demand(2)], &ready(1), &one.shards);
+    assert_eq!(kept(&one.shards, &two.shards), 2, "no more than must go");
+    assert_ne!(two.shards["a"][&2], two.shards["a"][&3], "{two:?}");
+}
+
+#[test]
+fn workers_on_their_way_are_no_shortage_of_the_pool() {
+    let placement = place(SIZE, &[demand("a", 4, 4)], &ready(1), &Shards::new());
+    assert_eq!(placement.pods, 2);
+    assert_eq!(placement.outcomes["a"].shortage, Some(Shortage::Starting { wanted: 4, granted: 2 }));
+    let full = place(PoolSize { max_pods: 1, ..SIZE }, &[demand("a", 4, 4)], &ready(1), &Shards::new());
+    assert_eq!(full.outcomes["a"].shortage, Some(Shortage::Fewer { wanted: 4, granted: 2 }));
 }

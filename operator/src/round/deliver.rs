@@ -3,51 +3,87 @@
 //! A pod whose last call failed is only asked for a report, which renews nothing: so the end of its lease stays where it is, and
 //! its shards can go elsewhere in time.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
 use pinion_spec::assignment::{Assignment, PodReport};
 
+use super::calls::{About, Answer, Calls, Outcome};
 use super::{Context, POLL, POLL_BUSY, RoundError};
 use crate::clock::{mono_ns, now};
+use crate::figures::Figures;
 use crate::fleet::{Fleet, Member};
-use crate::pods::{Address, PodError};
+use crate::pods::{Address, CALL_MAX, PodError};
+
+/// How long a round waits for answers: far longer than a pod needs for one, and far shorter than the time in which a halt is to arrive
+/// that comes meanwhile.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Which pods are called.
+#[derive(Debug, Clone)]
+pub(super) enum Pass {
+    /// All, and each is waited for: nothing is known of them yet.
+    First,
+    /// These, whose documents are stricter than before. They do not wait for a call that is under way.
+    Stricter(BTreeSet<String>),
+    /// Those that are due.
+    Due,
+}
 
 /// What is to be sent to a pod.
-enum Errand<'a> {
+enum Errand {
     /// Its document: a new one, or the renewal of the one that it has.
-    Assign(&'a Assignment),
+    Assign(Assignment),
     /// Nothing: it is asked.
     Ask,
 }
 
-/// One call to each pod that is due for one. Returns whether anything new was learnt.
+/// A call to each pod that is due for one, and the answers so far. Returns whether anything new was learnt or may be in a moment.
 pub(super) async fn deliver(
-    context: &Context,
+    context: &Arc<Context>,
     fleet: &mut Fleet,
+    calls: &mut Calls,
     namespace: &str,
     address: &impl Fn(IpAddr) -> Option<Address>,
+    pass: &Pass,
 ) -> Result<bool, RoundError> {
     context.leadership().epoch()?;
     let now_ns = mono_ns();
-    let documents = &fleet.documents;
-    let calls = fleet.pods.iter().filter_map(|(name, member)| {
-        let address = address(member.ip?)?;
-        let errand = errand(member, documents.get(name), now_ns)?;
-        Some(call(context, name.clone(), address, errand))
-    });
-    let answers = join_all(calls.collect::<Vec<_>>()).await;
-    let mut learnt = false;
-    for (name, lease_seconds, answer) in answers {
-        let Some(member) = fleet.pods.get_mut(&name) else { continue };
-        learnt |= take(member, lease_seconds, answer, namespace, &name);
+    let mut begun = BTreeSet::new();
+    for (name, member) in &mut fleet.pods {
+        let urgent = match pass {
+            Pass::First | Pass::Due => false,
+            // One that did not answer the last time is asked often, and gets it as soon as it answers.
+            Pass::Stricter(pods) if pods.contains(name) && !member.suspect => true,
+            Pass::Stricter(_) => continue,
+        };
+        let Some(address) = member.ip.and_then(address) else { continue };
+        if calls.has(name, About::Document) && !urgent {
+            continue;
+        }
+        let Some(errand) = errand(member, fleet.documents.get(name), now_ns) else { continue };
+        member.renewing += u32::from(matches!(errand, Errand::Assign(_)));
+        let number =
+            calls.begin(name, &member.uid, About::Document, call(Arc::clone(context), address, errand, urgent));
+        // One that did not answer the last time is not waited for.
+        if !member.suspect || matches!(pass, Pass::First) {
+            begun.insert(number);
+        }
     }
-    upload(context, fleet, namespace, address).await;
-    Ok(learnt)
+    let patience = if matches!(pass, Pass::First) { CALL_MAX } else { PATIENCE };
+    let mut learnt = false;
+    let answers = calls.answers(begun, patience).await;
+    for answer in answers {
+        learnt |= take(context, fleet, answer, namespace);
+    }
+    let pending = fleet.pods.iter().any(|(name, member)| !member.suspect && calls.has(name, About::Document));
+    upload(context, fleet, calls, namespace, address);
+    Ok(learnt || pending)
 }
 
-fn errand<'a>(member: &Member, document: Option<&'a Assignment>, now_ns: u64) -> Option<Errand<'a>> {
+fn errand(member: &Member, document: Option<&Assignment>, now_ns: u64) -> Option<Errand> {
     let since = |then: u64| Duration::from_nanos(now_ns.saturating_sub(then));
     let Some(document) = document.filter(|_| !member.suspect) else {
         return (since(member.asked_ns) >= POLL_BUSY).then_some(Errand::Ask);
@@ -56,19 +92,16 @@ fn errand<'a>(member: &Member, document: Option<&'a Assignment>, now_ns: u64) ->
     // Well inside the lease: two renewals may fail.
     let renewal = since(member.renewed_ns) >= Duration::from_secs(u64::from(document.lease_seconds)) / 3;
     if renewal || report.is_none_or(|report| report.version < document.version) {
-        return Some(Errand::Assign(document));
+        return Some(Errand::Assign(document.clone()));
     }
     let every = if report.is_some_and(|report| report.settled) { POLL } else { POLL_BUSY };
     (since(member.asked_ns) >= every * 9 / 10).then_some(Errand::Ask)
 }
 
-/// The pod, the lease that was given if one was, and the answer.
-type Answer = (String, Option<u32>, Result<PodReport, PodError>);
-
-async fn call(context: &Context, name: String, address: Address, errand: Errand<'_>) -> Answer {
+async fn call(context: Arc<Context>, address: Address, errand: Errand, urgent: bool) -> Outcome {
     let (label, lease, answer) = match errand {
         Errand::Assign(document) => {
-            ("assign", Some(document.lease_seconds), context.pods.assign(&address, document).await)
+            ("assign", Some(document.lease_seconds), context.pods.assign(&address, &document, urgent).await)
         }
         Errand::Ask => ("report", None, context.pods.report(&address).await),
     };
@@ -78,30 +111,63 @@ async fn call(context: &Context, name: String, address: Address, errand: Errand<
         Err(_) => "unreached",
     };
     context.writer.metrics.called(label, outcome);
-    (name, lease, answer)
+    Outcome::Report(lease, answer)
 }
 
 /// Remembers what came of a call. Returns whether it tells anything new.
-fn take(
+fn take(context: &Context, fleet: &mut Fleet, answer: Answer, namespace: &str) -> bool {
+    let Answer { pod, uid, outcome, at_ns, superseded } = answer;
+    // Another of the same name says nothing of this one. Before Kubernetes has told of it, a pod has no UID here.
+    let Some(member) = fleet.pods.get_mut(&pod).filter(|member| member.uid == uid) else { return false };
+    match outcome {
+        Outcome::Report(lease, answer) => report(member, lease, answer, (at_ns, superseded), namespace, &pod),
+        Outcome::Module(Ok(())) => {
+            context.writer.metrics.called("module", "ok");
+            true
+        }
+        Outcome::Module(Err(problem)) => {
+            context.writer.metrics.called("module", "failed");
+            tracing::warn!(tenant = namespace, pod, problem, "a module could not be given to a pod");
+            false
+        }
+        Outcome::Metrics(answer) => {
+            context.writer.metrics.called("metrics", if answer.is_ok() { "ok" } else { "failed" });
+            member.scraped_ns = at_ns;
+            match answer {
+                Ok(text) => {
+                    member.scrapes = (member.scrapes.1.take(), Some(Figures::read(&text, at_ns)));
+                    member.unscraped = None;
+                }
+                Err(error) => member.unscraped = Some(error.to_string()),
+            }
+            false
+        }
+    }
+}
+
+fn report(
     member: &mut Member,
     lease: Option<u32>,
     answer: Result<PodReport, PodError>,
+    (at_ns, superseded): (u64, bool),
     namespace: &str,
     pod: &str,
 ) -> bool {
-    let now_ns = mono_ns();
-    member.asked_ns = now_ns;
-    if let Some(lease) = lease
-        && answer.as_ref().err().is_none_or(PodError::may_have_arrived)
-    {
-        member.attempted_at = now();
-        member.lease_seconds = member.lease_seconds.max(lease);
+    member.asked_ns = at_ns;
+    if let Some(lease) = lease {
+        member.renewing = member.renewing.saturating_sub(1);
+        if answer.as_ref().err().is_none_or(PodError::may_have_arrived) {
+            member.attempted_at = now();
+            member.lease_seconds = member.lease_seconds.max(lease);
+        }
     }
     match answer {
+        // What it said is older than what it has been told since.
+        _ if superseded => false,
         Ok(report) => {
-            member.answered_ns = now_ns;
+            member.answered_ns = at_ns;
             if lease.is_some() {
-                member.renewed_ns = now_ns;
+                member.renewed_ns = at_ns;
             }
             let was_suspect = std::mem::replace(&mut member.suspect, false);
             let new = was_suspect || member.report.as_ref() != Some(&report);
@@ -119,25 +185,32 @@ fn take(
 }
 
 /// Gives pods the modules that they miss.
-async fn upload(context: &Context, fleet: &Fleet, namespace: &str, address: &impl Fn(IpAddr) -> Option<Address>) {
+fn upload(
+    context: &Arc<Context>,
+    fleet: &Fleet,
+    calls: &mut Calls,
+    namespace: &str,
+    address: &impl Fn(IpAddr) -> Option<Address>,
+) {
     for (name, member) in &fleet.pods {
         let (Some(report), Some(address)) = (&member.report, member.ip.and_then(address)) else { continue };
-        for digest in &report.missing_modules {
-            let document = fleet.documents.get(name);
-            let assigned = document.and_then(|document| document.strategies.iter().find(|one| one.module == *digest));
-            let Some(assigned) = assigned else { continue };
-            let source = &assigned.strategy.spec.module;
-            let outcome = match context.modules.bytes(namespace, source, digest).await {
+        if member.suspect || calls.has(name, About::Module) {
+            continue;
+        }
+        let assigned = fleet.documents.get(name).into_iter().flat_map(|document| &document.strategies);
+        let Some(assigned) = assigned.into_iter().find(|one| report.missing_modules.contains(&one.module)) else {
+            continue;
+        };
+        let (source, digest) = (assigned.strategy.spec.module.clone(), assigned.module.clone());
+        let (context, namespace) = (Arc::clone(context), namespace.to_owned());
+        calls.begin(name, &member.uid, About::Module, async move {
+            Outcome::Module(match context.modules.bytes(&namespace, &source, &digest).await {
                 Ok(Some(bytes)) => {
-                    context.pods.put_module(&address, digest, bytes).await.map_err(|error| error.to_string())
+                    context.pods.put_module(&address, &digest, bytes).await.map_err(|error| error.to_string())
                 }
                 Ok(None) => Err("its ConfigMap has another module by now".to_owned()),
                 Err(error) => Err(error.to_string()),
-            };
-            context.writer.metrics.called("module", if outcome.is_ok() { "ok" } else { "failed" });
-            if let Err(problem) = outcome {
-                tracing::warn!(tenant = namespace, pod = name, digest, problem, "a module could not be given to a pod");
-            }
-        }
+            })
+        });
     }
 }

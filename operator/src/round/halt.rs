@@ -1,13 +1,14 @@
 //! A halt goes before everything else of a round: what is assigned already is made stricter, where the resources say so by now, and
 //! brought to the pods. What is to be loosened waits for the rest of the round.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use kube::ResourceExt as _;
 use pinion_spec::assignment::{Assignment, Version};
 use pinion_spec::strategy::TradingState;
 
-use super::deliver::deliver;
+use super::deliver::{Pass, deliver};
 use super::pool::known_token;
 use super::{Context, Memory, RoundError};
 use crate::crd::{Strategy, Tenant};
@@ -15,7 +16,7 @@ use crate::pods::Address;
 
 /// Does so for a tenant.
 pub(super) async fn first(
-    context: &Context,
+    context: &Arc<Context>,
     tenant: &Tenant,
     strategies: &[Strategy],
     memory: &mut Memory,
@@ -26,12 +27,16 @@ pub(super) async fn first(
         strategies.iter().map(|strategy| (strategy.name_any(), strategy.spec.0.trading_state)).collect();
     for (pool, fleet) in &mut memory.fleets {
         let Some(token) = known_token(context, pool, &name) else { continue };
-        let mut tightened = false;
-        for document in fleet.documents.values_mut() {
-            tightened |= tighten(document, suspended, &states, epoch);
+        let calls = memory.calls.entry(pool.clone()).or_default();
+        let mut tightened = BTreeSet::new();
+        for (pod, document) in &mut fleet.documents {
+            if tighten(document, suspended, &states, epoch) {
+                tightened.insert(pod.clone());
+            }
         }
-        if tightened {
-            deliver(context, fleet, &name, &|ip| Some(Address { ip, token: token.clone() })).await?;
+        if !tightened.is_empty() {
+            let address = |ip| Some(Address { ip, token: token.clone() });
+            deliver(context, fleet, calls, &name, &address, &Pass::Stricter(tightened)).await?;
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 //! Promises: nothing is written or put to a pod by a process that is not the leader; a stricter trading state goes to the pods before
 //! anything else; a strategy that may not run is in no document; a round in which nothing has changed writes nothing.
 
+mod calls;
 mod clear;
 mod deliver;
 mod halt;
@@ -37,6 +38,7 @@ use crate::modules::{ModuleError, Modules};
 use crate::names::{MANAGER_STATUS, MANAGER_TENANT};
 use crate::pods::Pods;
 use crate::status::{self, PoolView, StrategyView, TenantView};
+use calls::Calls;
 
 /// Keeps a Tenant or a pool until its strategies are drained.
 const FINALIZER: &str = "pinion.dev/drain";
@@ -81,6 +83,8 @@ impl Context {
 #[derive(Debug, Default)]
 pub struct Memory {
     fleets: BTreeMap<String, Fleet>,
+    /// Calls to the pods of each, under way.
+    calls: BTreeMap<String, Calls>,
     /// When modules were last cleared away, monotonic nanoseconds.
     cleared_ns: Option<u64>,
 }
@@ -133,7 +137,7 @@ struct Admitted {
 ///
 /// # Errors
 /// [`RoundError`]; what was done is kept, and the next round goes on from there.
-pub async fn round(context: &Context, name: &str, memory: &mut Memory) -> Result<Duration, RoundError> {
+pub async fn round(context: &Arc<Context>, name: &str, memory: &mut Memory) -> Result<Duration, RoundError> {
     let cache = context.cache();
     let strategies: Vec<Strategy> = typed(cache, Kind::Strategy, name);
     let Some(tenant) = cache.typed::<Tenant>(Kind::Tenant, name, name) else {
@@ -190,6 +194,7 @@ pub async fn round(context: &Context, name: &str, memory: &mut Memory) -> Result
     }
 
     memory.fleets.retain(|name, _| pools.iter().any(|pool| pool.name_any() == *name));
+    memory.calls.retain(|name, _| pools.iter().any(|pool| pool.name_any() == *name));
     // All of them are known before anything is given to one: what a pool may be given, another one's pods may still run.
     for pool in &pools {
         pool::open(context, pool, memory).await?;
@@ -211,6 +216,9 @@ pub async fn round(context: &Context, name: &str, memory: &mut Memory) -> Result
         for (strategy, view) in admitted.iter().zip(&done.strategies) {
             tokio::task::yield_now().await;
             report(context, &strategy.resource, StrategyView::Assigned(view)).await?;
+            if let Some(fleet) = memory.fleets.get_mut(&pool_name) {
+                fleet.begun.remove(&strategy.spec.metadata.name);
+            }
         }
         report_pool(context, pool, &done.view).await?;
         if going && done.idle {

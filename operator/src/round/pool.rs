@@ -1,17 +1,20 @@
 //! One pool's part of a round: what its pods are to run, written and delivered, and what they say of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, ResourceExt as _};
 use pinion_spec::assignment::{AssignedStrategy, Assignment, PodReport, StrategyReport, Version};
+use pinion_spec::scaling::ScalingMode;
 use pinion_spec::status::Reason;
 use pinion_spec::strategy::TradingState;
 use pinion_spec::tenant::TenantSpec;
 
-use super::deliver::deliver;
-use super::scrape::{figures, scrape};
+use super::calls::Calls;
+use super::deliver::{Pass, deliver};
+use super::scrape::{Seen, figures, scrape};
 use super::{Admitted, Context, Memory, RoundError};
 use crate::cache::Key;
 use crate::clock::{mono_ns, now};
@@ -28,7 +31,7 @@ use crate::plan::{Candidate, Plan, plan};
 use crate::pods::Address;
 use crate::quota::shortage;
 use crate::rollout::{Change, Release, Rollout};
-use crate::scale::{Decision, Observed, scale};
+use crate::scale::{self, Decision, Observed, millicores, scale};
 use crate::status::{Assigned, PoolView};
 
 /// The key of the ConfigMap under which releases are kept; no pod has this name, for a pod's ends with a number.
@@ -59,7 +62,7 @@ pub(super) struct TenantPart<'a> {
 }
 
 /// Finds out what there is of a pool. In a term's first round what runs is asked for before anything is decided about it.
-pub(super) async fn open(context: &Context, pool: &RuntimePool, memory: &mut Memory) -> Result<(), RoundError> {
+pub(super) async fn open(context: &Arc<Context>, pool: &RuntimePool, memory: &mut Memory) -> Result<(), RoundError> {
     let (name, namespace) = (pool.name_any(), pool.namespace().unwrap_or_default());
     let is_first = !memory.fleets.contains_key(&name);
     let fleet = memory.fleets.entry(name.clone()).or_insert_with(|| remembered(context, pool));
@@ -67,14 +70,16 @@ pub(super) async fn open(context: &Context, pool: &RuntimePool, memory: &mut Mem
     let own = listed.iter().map(AsRef::as_ref).filter(|pod| pod["metadata"]["labels"][LABEL_POOL] == name.as_str());
     fleet.observe(own, now());
     if is_first && let Some(token) = known_token(context, &name, &namespace) {
-        deliver(context, fleet, &namespace, &|ip| Some(Address { ip, token: token.clone() })).await?;
+        let calls = memory.calls.entry(name).or_default();
+        let address = |ip| Some(Address { ip, token: token.clone() });
+        deliver(context, fleet, calls, &namespace, &address, &Pass::First).await?;
     }
     Ok(())
 }
 
 /// The part of a pool that [`open`] has looked at.
 pub(super) async fn run(
-    context: &Context,
+    context: &Arc<Context>,
     tenant: &TenantPart<'_>,
     pool: &RuntimePool,
     admitted: &[Admitted],
@@ -83,20 +88,23 @@ pub(super) async fn run(
     let name = pool.name_any();
     let mut fleet = memory.fleets.remove(&name).unwrap_or_else(|| remembered(context, pool));
     let others: Vec<&Fleet> = memory.fleets.values().collect();
-    let done = advance(context, tenant, pool, admitted, &mut fleet, &others).await;
+    let calls = memory.calls.entry(name.clone()).or_default();
+    let done = advance(context, tenant, pool, admitted, (&mut fleet, calls), &others).await;
     // What was not what this term took it for is taken up again from what it is.
-    if !matches!(&done, Err(RoundError::Write(error)) if error.code() == Some(409)) {
+    if matches!(&done, Err(RoundError::Write(error)) if error.code() == Some(409)) {
+        memory.calls.remove(&name);
+    } else {
         memory.fleets.insert(name, fleet);
     }
     done
 }
 
 async fn advance(
-    context: &Context,
+    context: &Arc<Context>,
     tenant: &TenantPart<'_>,
     pool: &RuntimePool,
     admitted: &[Admitted],
-    fleet: &mut Fleet,
+    (fleet, calls): (&mut Fleet, &mut Calls),
     others: &[&Fleet],
 ) -> Result<Done, RoundError> {
     let (name, namespace) = (pool.name_any(), namespace(pool));
@@ -107,7 +115,17 @@ async fn advance(
     let address = |ip| token.as_ref().map(|token| Address { ip, token: token.clone() });
 
     let releases = release(context, &namespace, fleet, admitted, tenant.strategies);
-    let decisions: Vec<Decision> = admitted.iter().map(|one| decide(fleet, &namespace, one)).collect();
+    let groups: BTreeSet<String> = admitted.iter().map(|one| one.spec.group()).collect();
+    fleet.loads.retain(|group, _| groups.contains(group));
+    fleet.changed_ns.retain(|group, _| groups.contains(group));
+    let seen: Vec<Seen> = admitted.iter().map(|one| figures(fleet, &namespace, one)).collect();
+    for (one, seen) in admitted.iter().zip(&seen) {
+        if let Ok(reading) = &seen.reading {
+            fleet.loads.insert(one.spec.group(), millicores(reading));
+        }
+    }
+    let decisions: Vec<Decision> =
+        admitted.iter().zip(&seen).map(|(one, seen)| decide(fleet, &namespace, one, seen)).collect();
     let candidates: Vec<Candidate> = admitted
         .iter()
         .zip(&decisions)
@@ -124,10 +142,19 @@ async fn advance(
     };
     let pods = pods(fleet, &name, plan.placement.pods);
     let documents = documents(&name, pods, &plan.placed, terms, &before(fleet))?;
-    let stricter = documents
+    let stricter: BTreeSet<String> = documents
         .iter()
-        .any(|(pod, document)| fleet.documents.get(pod).is_some_and(|before| is_stricter(document, before)));
+        .filter(|(pod, document)| fleet.documents.get(*pod).is_some_and(|before| is_stricter(document, before)))
+        .map(|(pod, _)| pod.clone())
+        .collect();
     let changed = documents != fleet.documents;
+    for group in shifted(&fleet.documents, &documents) {
+        fleet.changed_ns.insert(group, mono_ns());
+    }
+    for (strategy, shards) in &plan.begun {
+        fleet.begun.entry(strategy.clone()).or_default().extend(shards);
+    }
+    fleet.renewed.clear();
     fleet.documents = documents;
     fleet.targets = plan.placement.shards.clone();
     for (pod, member) in &mut fleet.pods {
@@ -136,8 +163,8 @@ async fn advance(
     context.metrics().moved(&namespace, plan.moved);
 
     // A halt does not wait for Kubernetes; a shard that is given away is written down before it is given.
-    if stricter {
-        deliver(context, fleet, &namespace, &address).await?;
+    if !stricter.is_empty() {
+        deliver(context, fleet, calls, &namespace, &address, &Pass::Stricter(stricter)).await?;
     }
     write(context, pool, fleet).await?;
     let replicas = replicas(fleet, &name, plan.placement.pods);
@@ -146,8 +173,8 @@ async fn advance(
         let set = desired::stateful_set(pool, tenant.spec, replicas);
         context.writer.apply(Kind::StatefulSet, &set, MANAGER_POOL).await?;
     }
-    let learnt = deliver(context, fleet, &namespace, &address).await?;
-    scrape(context, fleet, &address).await;
+    let learnt = deliver(context, fleet, calls, &namespace, &address, &Pass::Due).await?;
+    scrape(context, fleet, calls, &address);
 
     let made = fleet.pods.values().filter(|member| !member.is_gone && !member.uid.is_empty()).count();
     let quota = context.cache().get(Kind::ResourceQuota, &namespace, QUOTA);
@@ -161,10 +188,11 @@ async fn advance(
     let mut strategies: Vec<Assigned> = admitted
         .iter()
         .zip(decisions)
+        .zip(seen)
         .zip(releases)
-        .map(|((one, decision), change)| Assigned {
-            short: short.clone(),
-            ..view(fleet, &plan, &namespace, one, decision, change, suspended)
+        .map(|(((one, decision), seen), change)| {
+            let decided = Decided { decision, seen, change, suspended };
+            Assigned { short: short.clone(), ..view(fleet, &plan, &namespace, one, decided) }
         })
         .collect();
     for strategy in &mut strategies {
@@ -266,7 +294,7 @@ fn reports<'a>(
     })
 }
 
-fn decide(fleet: &mut Fleet, namespace: &str, one: &Admitted) -> Decision {
+fn decide(fleet: &mut Fleet, namespace: &str, one: &Admitted, seen: &Seen) -> Decision {
     let name = &one.spec.metadata.name;
     let known = one.resource.status.as_ref().map_or(0, |status| u16::try_from(status.shards).unwrap_or(0));
     let shards = fleet.shards_of(namespace, name, known);
@@ -279,12 +307,33 @@ fn decide(fleet: &mut Fleet, namespace: &str, one: &Admitted) -> Decision {
     let observed = Observed {
         workers,
         shards: u32::from(shards),
-        reading: figures(fleet, namespace, one).0,
-        memory: fleet.scaling.get(name).copied().unwrap_or_default(),
+        reading: seen.reading.clone(),
+        memory: fleet.scaling.get(name).copied().unwrap_or_else(|| kept(one)),
     };
     let decision = scale(&one.spec.spec, &observed, now());
     fleet.scaling.insert(name.clone(), decision.memory);
     decision
+}
+
+/// What the terms before have left in the status.
+fn kept(one: &Admitted) -> scale::Memory {
+    let scaling = one.resource.status.as_ref().and_then(|status| status.scaling.clone()).unwrap_or_default();
+    scale::Memory::of_status(&scaling)
+}
+
+/// The groups whose shards are elsewhere by these documents than by those.
+fn shifted(before: &BTreeMap<String, Assignment>, after: &BTreeMap<String, Assignment>) -> BTreeSet<String> {
+    let places = |documents: &BTreeMap<String, Assignment>| {
+        let mut places = BTreeSet::new();
+        for (pod, document) in documents {
+            for part in &document.strategies {
+                let group = part.strategy.group();
+                places.extend(part.shards.iter().map(|shard| (group.clone(), pod.clone(), *shard)));
+            }
+        }
+        places
+    };
+    places(before).symmetric_difference(&places(after)).map(|(group, ..)| group.clone()).collect()
 }
 
 fn candidate(fleet: &Fleet, namespace: &str, one: &Admitted, decision: &Decision) -> Option<Candidate> {
@@ -383,15 +432,16 @@ fn is_of(object: &ObjectMeta, pool: &RuntimePool) -> bool {
     object.owner_references.iter().flatten().any(|owner| Some(owner.uid.as_str()) == uid)
 }
 
-fn view(
-    fleet: &Fleet,
-    plan: &Plan,
-    namespace: &str,
-    one: &Admitted,
+/// What a round has decided of one strategy, and by what.
+struct Decided {
     decision: Decision,
+    seen: Seen,
     change: Change,
     suspended: bool,
-) -> Assigned {
+}
+
+fn view(fleet: &Fleet, plan: &Plan, namespace: &str, one: &Admitted, decided: Decided) -> Assigned {
+    let Decided { decision, seen, change, suspended } = decided;
     let name = &one.spec.metadata.name;
     let rollout = fleet.rollouts.get(name).cloned().unwrap_or_default();
     let module = rollout.running.as_ref().map(|running| running.module.clone()).unwrap_or_default();
@@ -404,9 +454,11 @@ fn view(
         suspended,
         shortage: plan.placement.outcomes.get(&one.spec.group()).and_then(|outcome| outcome.shortage),
         waiting: plan.waiting.get(name).copied(),
-        shown: figures(fleet, namespace, one).1,
+        shown: seen.shown,
+        only_recommended: one.spec.spec.scaling.mode == ScalingMode::Recommend,
+        begun: fleet.begun.get(name).cloned().unwrap_or_default(),
         objective_micros: one.spec.spec.scaling.targets.p99_micros,
-        p99_micros: figures(fleet, namespace, one).0.ok().and_then(|reading| reading.p99_micros),
+        p99_micros: seen.reading.ok().and_then(|reading| reading.p99_micros),
         ..Assigned::default()
     };
     for (pod, document) in &fleet.documents {

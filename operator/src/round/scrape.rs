@@ -1,79 +1,132 @@
 //! Reads the pods' metrics now and then, and finds what they say of each strategy.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
-
+use super::calls::{About, Calls, Outcome};
 use super::{Admitted, Context};
 use crate::clock::mono_ns;
 use crate::figures::{Figures, Part, Shown, reading, shown};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Member, ordinal};
+use crate::place::Slot;
 use crate::pods::Address;
-use crate::scale::Reading;
+use crate::scale::{Reading, Unread};
 
 /// How often a pod's metrics are read.
 const EVERY: Duration = Duration::from_secs(5);
 /// Older figures say nothing of now.
 const FRESH: Duration = Duration::from_secs(20);
+/// How long figures may not be there yet after a change: pods begin, catch up and are read twice.
+const SETTLING: Duration = Duration::from_secs(60);
 
-/// Reads those that are due.
-pub(super) async fn scrape(context: &Context, fleet: &mut Fleet, address: &impl Fn(IpAddr) -> Option<Address>) {
+/// Asks for those that are due.
+pub(super) fn scrape(
+    context: &Arc<Context>,
+    fleet: &Fleet,
+    calls: &mut Calls,
+    address: &impl Fn(IpAddr) -> Option<Address>,
+) {
     let now_ns = mono_ns();
-    let calls = fleet.pods.iter().filter_map(|(name, member)| {
-        let last_ns = member.scrapes.1.as_ref().map_or(0, |figures| figures.at_ns);
-        let due = !member.suspect && Duration::from_nanos(now_ns.saturating_sub(last_ns)) >= EVERY;
-        let address = due.then(|| address(member.ip?)).flatten()?;
-        Some(async move { (name.clone(), context.pods.metrics(&address).await) })
-    });
-    let answers = join_all(calls.collect::<Vec<_>>()).await;
-    for (name, answer) in answers {
-        context.writer.metrics.called("metrics", if answer.is_ok() { "ok" } else { "failed" });
-        if let (Some(member), Ok(text)) = (fleet.pods.get_mut(&name), answer) {
-            member.scrapes = (member.scrapes.1.take(), Some(Figures::read(&text, mono_ns())));
-        }
+    for (name, member) in &fleet.pods {
+        let due = !member.suspect && since(member.scraped_ns, now_ns) >= EVERY && !calls.has(name, About::Metrics);
+        let Some(address) = member.ip.filter(|_| due).and_then(address) else { continue };
+        let context = Arc::clone(context);
+        calls.begin(name, &member.uid, About::Metrics, async move {
+            Outcome::Metrics(context.pods.metrics(&address).await)
+        });
     }
 }
 
-/// The two scrapes of a pod, the shards that it runs, and their workers with how many groups each serves.
-type Owned<'a> = (&'a Figures, &'a Figures, Vec<u16>, Vec<(u16, u32)>);
+fn since(then_ns: u64, now_ns: u64) -> Duration {
+    Duration::from_nanos(now_ns.saturating_sub(then_ns))
+}
+
+/// What the pods say of one strategy.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// For the decision on its workers.
+    pub(super) reading: Result<Reading, Unread>,
+    /// For people.
+    pub(super) shown: Option<Shown>,
+}
+
+/// The two last scrapes of a pod, and the shards of the group that it runs.
+struct Source<'a> {
+    pod: &'a str,
+    scrapes: (&'a Figures, &'a Figures),
+    shards: BTreeMap<u16, Slot>,
+}
 
 /// What the pods say of a strategy; or which of them has not said it.
-pub(super) fn figures(fleet: &Fleet, namespace: &str, one: &Admitted) -> (Result<Reading, String>, Option<Shown>) {
-    let name = &one.spec.metadata.name;
-    let group = one.spec.group();
+pub(super) fn figures(fleet: &Fleet, namespace: &str, one: &Admitted) -> Seen {
+    let (name, group) = (one.spec.metadata.name.as_str(), one.spec.group());
     let now_ns = mono_ns();
-    let mut owned: Vec<Owned<'_>> = Vec::new();
-    for (pod, document) in &fleet.documents {
-        let Some(part) = document.strategies.iter().find(|part| part.strategy.metadata.name == *name) else { continue };
-        if part.shards.is_empty() {
-            continue;
+    let changed_ns = fleet.changed_ns.get(&group).copied().unwrap_or(fleet.began_ns);
+    let (mut sources, mut unread) = (Vec::new(), None);
+    for source in sources_of(fleet, one.spec.spec.pool_name(), &group, now_ns) {
+        match source {
+            Ok(source) => sources.push(source),
+            Err(why) => unread = Some(why),
         }
-        let Some((Some(before), Some(after))) =
-            fleet.pods.get(pod).map(|member| (&member.scrapes.0, &member.scrapes.1))
-        else {
-            return (Err(format!("pod {pod} has not been read twice yet")), None);
-        };
-        if Duration::from_nanos(now_ns.saturating_sub(after.at_ns)) > FRESH {
-            return (Err(format!("the last figures of pod {pod} are old")), None);
-        }
-        let mut groups: BTreeMap<u16, BTreeSet<String>> = BTreeMap::new();
-        for other in &document.strategies {
-            for shard in &other.shards {
-                groups.entry(shard.worker).or_default().insert(other.strategy.group());
-            }
-        }
-        let workers: BTreeSet<u16> = part.shards.iter().map(|shard| shard.worker).collect();
-        let count =
-            |worker: u16| groups.get(&worker).map_or(1, |groups| u32::try_from(groups.len()).unwrap_or(u32::MAX));
-        let workers = workers.into_iter().map(|worker| (worker, count(worker))).collect();
-        owned.push((before, after, part.shards.iter().map(|shard| shard.shard).collect(), workers));
     }
-    if owned.is_empty() {
-        return (Err("no pod runs any of it".to_owned()), None);
+    let parts: Vec<Part<'_>> = sources
+        .iter()
+        .map(|source| {
+            let (before, after) = source.scrapes;
+            Part { pod: source.pod, before, after, shards: &source.shards }
+        })
+        .collect();
+    let moved = parts.iter().find(|part| part.before.at_ns <= changed_ns);
+    let reading = match (unread, moved) {
+        (Some(unread), _) => Err(unread),
+        (None, Some(part)) => {
+            Err(Unread::NotYet(format!("pod {} has not been read twice since shards moved", part.pod)))
+        }
+        (None, None) if parts.is_empty() => Err(Unread::NotYet("no pod runs any of it".to_owned())),
+        (None, None) => reading(namespace, name, &group, &parts),
+    };
+    let reading = reading.map_err(|unread| overdue(unread, changed_ns, now_ns));
+    Seen { reading, shown: (!parts.is_empty()).then(|| shown(namespace, name, &group, &parts)) }
+}
+
+/// What is not there long after a change does not come by itself.
+fn overdue(unread: Unread, changed_ns: u64, now_ns: u64) -> Unread {
+    match unread {
+        Unread::NotYet(why) if since(changed_ns, now_ns) > SETTLING => Unread::Failed(why),
+        unread => unread,
     }
-    let parts: Vec<Part<'_>> =
-        owned.iter().map(|(before, after, shards, workers)| Part { before, after, shards, workers }).collect();
-    (Ok(reading(namespace, name, &group, &parts)), Some(shown(namespace, name, &group, &parts)))
+}
+
+/// Each pod that runs shards of a group.
+fn sources_of<'a>(
+    fleet: &'a Fleet,
+    pool: &'a str,
+    group: &'a str,
+    now_ns: u64,
+) -> impl Iterator<Item = Result<Source<'a>, Unread>> {
+    fleet.documents.iter().filter_map(move |(pod, document)| {
+        let number = ordinal(pool, pod)?;
+        let own = document.strategies.iter().filter(|part| part.strategy.group() == group);
+        let slot = |worker| Slot { pod: number, worker };
+        let shards: BTreeMap<u16, Slot> =
+            own.flat_map(|part| &part.shards).map(|shard| (shard.shard, slot(shard.worker))).collect();
+        let source = |scrapes| Source { pod: pod.as_str(), scrapes, shards: shards.clone() };
+        (!shards.is_empty()).then(|| scrapes(pod, fleet.pods.get(pod), now_ns).map(source))
+    })
+}
+
+fn scrapes<'a>(pod: &str, member: Option<&'a Member>, now_ns: u64) -> Result<(&'a Figures, &'a Figures), Unread> {
+    let why = member.and_then(|member| member.unscraped.as_deref());
+    let scrapes = member.and_then(|member| Some((member.scrapes.0.as_ref()?, member.scrapes.1.as_ref()?)));
+    match (scrapes, why) {
+        (Some((_, after)), why) if since(after.at_ns, now_ns) > FRESH => {
+            let why = why.unwrap_or("it does not answer");
+            Err(Unread::Failed(format!("the last figures of pod {pod} are old: {why}")))
+        }
+        (Some(scrapes), _) => Ok(scrapes),
+        (None, Some(why)) => Err(Unread::NotYet(format!("pod {pod} has not been read twice yet: {why}"))),
+        (None, None) => Err(Unread::NotYet(format!("pod {pod} has not been read twice yet"))),
+    }
 }

@@ -1,12 +1,28 @@
 //! What the shards of a strategy cost, and how many workers can carry them.
 
+use std::collections::BTreeMap;
+
+use crate::place::Slot;
+
 /// The pods' figures on one strategy, over the last interval.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reading {
-    /// Its shards, each once.
+    /// The shards of its group, each once.
     pub shards: Vec<ShardLoad>,
-    /// The 99th percentile of decision latency in the interval, the worst of its pods, microseconds. `None` without an order.
+    /// The 99th percentile of decision latency in the interval, the worst of its pods, microseconds. `None` where there were too few
+    /// decisions for one.
     pub p99_micros: Option<f64>,
+}
+
+/// Why there are no figures.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unread {
+    /// They come by themselves: a shard has just come to its worker, or a pod has just begun.
+    #[error("{0}")]
+    NotYet(String),
+    /// They ought to be there.
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// One shard's figures.
@@ -14,6 +30,8 @@ pub struct Reading {
 pub struct ShardLoad {
     /// Which shard.
     pub shard: u16,
+    /// The worker that runs it.
+    pub slot: Slot,
     /// Records a second that were added to its partitions.
     pub arrivals_per_second: f64,
     /// Records a second that were handled.
@@ -41,6 +59,8 @@ pub(super) struct Loads {
     /// The shard furthest behind and its lag in seconds, if that is over the target.
     pub(super) latest: Option<(u16, f64)>,
     shards: u32,
+    /// What each worker carries now, cores.
+    on_workers: BTreeMap<Slot, f64>,
 }
 
 impl Loads {
@@ -57,6 +77,7 @@ impl Loads {
             return None;
         }
         let mut latest = None;
+        let mut on_workers: BTreeMap<Slot, f64> = BTreeMap::new();
         let mut sorted: Vec<f64> = Vec::with_capacity(reading.shards.len());
         for shard in &reading.shards {
             let late = lateness(shard, f64::from(lag_seconds));
@@ -65,12 +86,14 @@ impl Loads {
             {
                 latest = Some((shard.shard, seconds));
             }
-            sorted.push(load(shard, late.is_some()));
+            let load = load(shard, late.is_some());
+            sorted.push(load);
+            *on_workers.entry(shard.slot).or_default() += load;
         }
         sorted.sort_by(|a, b| b.total_cmp(a));
         let counted = u32::try_from(sorted.len()).unwrap_or(u32::MAX);
         let total = sorted.iter().sum();
-        Some(Self { sorted, total, latest, shards: shards.max(counted) })
+        Some(Self { sorted, total, latest, shards: shards.max(counted), on_workers })
     }
 
     /// What the busiest of so many workers carries at most, cores: placement gives a worker at most the rounded-up average of
@@ -80,8 +103,13 @@ impl Loads {
         self.sorted.iter().take(usize::try_from(each).unwrap_or(usize::MAX)).sum()
     }
 
-    pub(super) fn busiest_percent(&self, workers: u32) -> f64 {
-        self.busiest(workers) * 100.0
+    /// What the busiest of so many workers carries: as measured where there are just so many now, else at most.
+    pub(super) fn busiest_of(&self, workers: u32) -> f64 {
+        if u32::try_from(self.on_workers.len()) == Ok(workers) {
+            self.on_workers.values().copied().fold(0.0, f64::max)
+        } else {
+            self.busiest(workers)
+        }
     }
 
     /// The fewest workers of which none carries more than `target` cores; one for each shard where no number is enough.
@@ -113,4 +141,20 @@ fn load(shard: &ShardLoad, late: bool) -> f64 {
     let backlog = if late { shard.lag_records / CATCH_UP_SECONDS } else { 0.0 };
     let needed = (shard.arrivals_per_second + backlog) / shard.handled_per_second;
     (shard.busy * needed).min(LOAD_MAX)
+}
+
+/// What each shard needs, thousandths of a core, for placement. Nothing that cannot be measured counts.
+#[must_use]
+pub fn millicores(reading: &Reading) -> BTreeMap<u16, u32> {
+    let need = |shard: &ShardLoad| {
+        let millicores = (load(shard, false) * 1_000.0).round();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "within LOAD_MAX, and not negative"
+        )]
+        let whole = if millicores > 0.0 { millicores as u32 } else { 0 };
+        (shard.shard, whole)
+    };
+    reading.shards.iter().map(need).collect()
 }

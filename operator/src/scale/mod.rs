@@ -4,18 +4,20 @@
 //! win), never a change because of figures that could not be read, and at a steady load no swinging. The formula is explained in
 //! `docs/guide/scaling.md`.
 
+#[cfg(test)]
+mod closed_loop_tests;
 mod load;
 mod session;
 #[cfg(test)]
 mod tests;
 mod why;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use pinion_spec::StrategySpec;
 use pinion_spec::scaling::{Scaling, ScalingMode};
-use pinion_spec::status::Reason;
+use pinion_spec::status::{Reason, ScalingStatus};
 
-pub use load::{Reading, ShardLoad};
+pub use load::{Reading, ShardLoad, Unread, millicores};
 pub use why::Why;
 
 use load::Loads;
@@ -28,12 +30,12 @@ const FORGET: f64 = 0.8;
 /// What is known of a strategy when its workers are decided.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observed {
-    /// Workers that it has; 0 before it was first placed.
+    /// Workers that it has; 0 before it was first placed. Fewer than were decided while pods are on their way, or where there are none.
     pub workers: u32,
     /// Shards that it has; 0 while nobody knows.
     pub shards: u32,
     /// The pods' figures, of all of its shards, or why there are none.
-    pub reading: Result<Reading, String>,
+    pub reading: Result<Reading, Unread>,
     /// What the last decision asked to be remembered.
     pub memory: Memory,
 }
@@ -41,12 +43,28 @@ pub struct Observed {
 /// What one decision hands to the next. All of it may be lost: that only makes the next ones slower.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Memory {
+    /// Workers that were decided, whether there are so many or not.
+    pub decided: Option<u32>,
     /// When the number of workers last changed.
     pub changed_at: Option<Timestamp>,
     /// Since when, without a break, fewer workers would have been enough.
     pub low: Option<Low>,
     /// When the objective for p99 was last missed.
     pub missed: Option<Missed>,
+}
+
+impl Memory {
+    /// What of it the status has kept.
+    #[must_use]
+    pub fn of_status(kept: &ScalingStatus) -> Self {
+        let missed = kept.missed_with.zip(kept.missed_at_millicores);
+        Self {
+            decided: Some(kept.recommended_workers).filter(|workers| *workers > 0),
+            changed_at: kept.changed_at.as_ref().and_then(|at| at.parse().ok()),
+            low: None,
+            missed: missed.map(|(workers, load)| Missed { workers, load: f64::from(load) / 1_000.0 }),
+        }
+    }
 }
 
 /// A time in which fewer workers would have been enough.
@@ -102,23 +120,24 @@ pub fn scale(spec: &StrategySpec, observed: &Observed, now: Timestamp) -> Decisi
 
 fn auto(spec: &StrategySpec, observed: &Observed, shards: u32, now: Timestamp) -> Decision {
     let scaling = &spec.scaling;
-    let current = if observed.workers == 0 { spec.replicas } else { observed.workers };
+    let has = if observed.workers == 0 { spec.replicas } else { observed.workers };
+    let current = observed.memory.decided.unwrap_or(has);
     let session = session::open(&scaling.sessions, now);
     let session_floor = session.map_or(0, |session| session.min_workers);
     let most = scaling.max_workers.clamp(1, shards);
     let least = scaling.min_workers.max(session_floor).clamp(1, most);
 
-    let loads = observed.reading.as_ref().map_err(String::clone).and_then(|reading| {
+    let loads = observed.reading.as_ref().map_err(Unread::clone).and_then(|reading| {
         Loads::of(reading, observed.shards, scaling.targets.lag_seconds)
-            .ok_or_else(|| "the figures are not numbers, or of no shard".to_owned())
+            .ok_or_else(|| Unread::Failed("the figures are not numbers, or of no shard".to_owned()))
     });
     let mut decision = match loads {
         Ok(loads) => by_load(scaling, observed, &loads, current, now),
-        Err(problem) => Decision {
+        Err(unread) => Decision {
             workers: current,
             recommended: current,
-            why: Why::Unread { problem },
-            limited: None,
+            limited: matches!(unread, Unread::Failed(_)).then_some(Reason::ReadFailed),
+            why: Why::Unread(unread),
             memory: Memory { low: None, ..observed.memory },
         },
     };
@@ -135,10 +154,11 @@ fn auto(spec: &StrategySpec, observed: &Observed, shards: u32, now: Timestamp) -
     } else if decision.workers < asked {
         decision.limited = Some(if most == shards { Reason::AllShardsApart } else { Reason::AtBound });
     }
-    if decision.workers != observed.workers {
+    if decision.workers != current {
         decision.memory.changed_at = Some(now);
         decision.memory.low = None;
     }
+    decision.memory.decided = Some(decision.workers);
     decision.recommended = decision.workers;
     decision
 }
@@ -147,12 +167,14 @@ fn auto(spec: &StrategySpec, observed: &Observed, shards: u32, now: Timestamp) -
 fn by_load(scaling: &Scaling, observed: &Observed, loads: &Loads, current: u32, now: Timestamp) -> Decision {
     let (wanted, mut why, missed) = wanted(scaling, observed, loads, current);
     let mut memory = Memory { missed, ..observed.memory };
-    let elapsed = |since: Timestamp| now.duration_since(since).as_secs();
+    // A clock that went back makes nobody wait longer than the whole cooldown.
+    let end =
+        |since: Timestamp, seconds: u32| since.min(now).saturating_add(SignedDuration::from_secs(i64::from(seconds)));
     let workers = if wanted > current {
         memory.low = None;
-        let wait = i64::from(scaling.cooldown_seconds.up) - memory.changed_at.map_or(i64::MAX, elapsed).max(0);
-        if wait > 0 {
-            why = Why::Cooldown { wanted, seconds: wait };
+        let until = memory.changed_at.and_then(|since| end(since, scaling.cooldown_seconds.up).ok());
+        if let Some(until) = until.filter(|until| *until > now) {
+            why = Why::Cooldown { wanted, until };
             current
         } else {
             wanted.min(current.saturating_add(scaling.step))
@@ -161,9 +183,9 @@ fn by_load(scaling: &Scaling, observed: &Observed, loads: &Loads, current: u32, 
         let before = memory.low.unwrap_or(Low { since: now, highest: wanted });
         let low = Low { since: before.since, highest: before.highest.max(wanted) };
         memory.low = Some(low);
-        let wait = i64::from(scaling.cooldown_seconds.down) - elapsed(low.since).max(0);
-        if wait > 0 {
-            why = Why::Cooldown { wanted, seconds: wait };
+        let until = end(low.since, scaling.cooldown_seconds.down).ok();
+        if let Some(until) = until.filter(|until| *until > now) {
+            why = Why::Cooldown { wanted, until };
             current
         } else {
             low.highest.min(current).max(current.saturating_sub(scaling.step))
@@ -180,16 +202,18 @@ fn by_load(scaling: &Scaling, observed: &Observed, loads: &Loads, current: u32, 
 /// The workers that the load asks for, why, and the missed objective to remember.
 fn wanted(scaling: &Scaling, observed: &Observed, loads: &Loads, current: u32) -> (u32, Why, Option<Missed>) {
     let target = f64::from(scaling.targets.busy_percent) / 100.0;
-    let (mut wanted, mut why) = (current, Why::Steady { busy_percent: loads.busiest_percent(current) });
-    if current < loads.workers_for(target * (1.0 + BAND)) {
-        wanted = loads.workers_for(target);
+    let busiest = loads.busiest_of(current);
+    let percent = busiest * 100.0;
+    let (mut wanted, mut why) = (current, Why::Steady { busy_percent: percent });
+    if busiest > target * (1.0 + BAND) {
+        wanted = loads.workers_for(target).max(current);
         why = match loads.latest {
             Some((shard, seconds)) => Why::Late { shard, seconds },
-            None => Why::Busy { percent: loads.busiest_percent(current), target: scaling.targets.busy_percent },
+            None => Why::Busy { percent, target: scaling.targets.busy_percent },
         };
     } else if current > loads.workers_for(target * (1.0 - BAND)) {
         wanted = loads.workers_for(target * (1.0 - BAND));
-        why = Why::Idle { percent: loads.busiest_percent(current), target: scaling.targets.busy_percent };
+        why = Why::Idle { percent, target: scaling.targets.busy_percent };
     }
 
     let Some(objective) = scaling.targets.p99_micros else {
@@ -200,8 +224,14 @@ fn wanted(scaling: &Scaling, observed: &Observed, loads: &Loads, current: u32) -
     let missed = match p99 {
         Some(p99) if p99 > f64::from(objective) * (1.0 + BAND) => {
             why = Why::Slow { p99_micros: p99, objective };
-            let workers = remembered.map_or(current, |missed| missed.workers.max(current));
-            Some(Missed { workers, load: loads.total })
+            // Those that there are have missed it, not those that are on their way.
+            let has = if observed.workers == 0 { current } else { observed.workers };
+            let workers = remembered.map_or(has, |missed| missed.workers.max(has));
+            Some(match remembered {
+                // It is remembered by the load of the first time, unless that has become another.
+                Some(before) if before.workers == workers && (loads.total / before.load - 1.0).abs() <= BAND => before,
+                _ => Missed { workers, load: loads.total },
+            })
         }
         _ => remembered,
     };

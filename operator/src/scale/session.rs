@@ -99,6 +99,21 @@ mod tests {
     }
 
     #[test]
+    fn a_night_over_the_change_is_an_hour_shorter_or_longer_and_the_next_one_is_as_ever() {
+        // Sydney goes forward on 4 October 2026 at 02:00 and back on 5 April at 03:00.
+        let night = session("Australia/Sydney", &[Day::Sat], "22:00", "06:00");
+        for (noon, hours) in [("2026-10-03T02:00:00Z", 7), ("2026-04-04T01:00:00Z", 9), ("2026-10-10T01:00:00Z", 8)] {
+            let noon: Timestamp = noon.parse().unwrap();
+            let minute = |minute| noon + jiff::SignedDuration::from_mins(minute);
+            let open_at = |at: &Timestamp| open(std::slice::from_ref(&night), *at).is_some();
+            let minutes: Vec<Timestamp> = (0..24 * 60).map(minute).filter(open_at).collect();
+            assert_eq!(minutes.len(), hours * 60, "{noon}");
+            let unbroken = minutes.last().unwrap().duration_since(minutes[0]).as_mins();
+            assert_eq!(usize::try_from(unbroken).unwrap() + 1, minutes.len(), "{noon}: it opens once");
+        }
+    }
+
+    #[test]
     fn of_the_open_sessions_the_one_with_the_most_workers_counts() {
         let mut large = session("UTC", &WEEKDAYS, "12:00", "13:00");
         large.min_workers = 9;

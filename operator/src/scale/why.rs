@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
+
+use super::Unread;
+
 /// The reason of a decision. Its text is at most 256 characters.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Why {
@@ -54,8 +58,8 @@ pub enum Why {
     Cooldown {
         /// The number.
         wanted: u32,
-        /// How much longer, seconds.
-        seconds: i64,
+        /// Until when.
+        until: Timestamp,
     },
     /// A session is open.
     Session {
@@ -70,14 +74,29 @@ pub enum Why {
         workers: u32,
     },
     /// The pods' figures could not be read, so nothing is changed.
-    Unread {
-        /// Why not.
-        problem: String,
-    },
+    Unread(Unread),
+}
+
+/// To two digits, so that noise is no other reason.
+fn rough(figure: f64) -> f64 {
+    if figure < 10.0 || !figure.is_finite() {
+        return figure.round();
+    }
+    let place = 10_f64.powf(figure.log10().floor() - 1.0);
+    (figure / place).round() * place
+}
+
+/// Percent to the nearest ten, for the same reason.
+fn tens(percent: f64) -> f64 {
+    (percent / 10.0).round() * 10.0
 }
 
 /// Characters of a problem's text that are kept.
 const PROBLEM_CHARS_MAX: usize = 160;
+
+fn short(problem: &str) -> String {
+    problem.chars().take(PROBLEM_CHARS_MAX).collect()
+}
 
 impl Default for Why {
     fn default() -> Self {
@@ -90,27 +109,28 @@ impl fmt::Display for Why {
         match self {
             Self::Fixed { replicas } => write!(f, "replicas is {replicas}"),
             Self::Steady { busy_percent } => {
-                write!(f, "steady: the busiest worker uses {busy_percent:.0}% of its core")
+                write!(f, "steady: the busiest worker uses about {:.0}% of its core", tens(*busy_percent))
             }
-            Self::Late { shard, seconds } => write!(f, "shard {shard} is {seconds:.0} s behind"),
+            Self::Late { shard, seconds } => write!(f, "shard {shard} is {:.0} s behind", rough(*seconds)),
             Self::Busy { percent, target } => {
-                write!(f, "the busiest worker needs {percent:.0}% of its core, target {target}%")
+                write!(f, "the busiest worker needs about {:.0}% of its core, target {target}%", tens(*percent))
             }
             Self::Idle { percent, target } => {
-                write!(f, "fewer are enough: the busiest worker uses {percent:.0}% of its core, target {target}%")
+                let percent = tens(*percent);
+                write!(f, "fewer are enough: the busiest worker uses about {percent:.0}% of its core, target {target}%")
             }
             Self::Slow { p99_micros, objective } => {
-                write!(f, "p99 is {p99_micros:.0} us, objective {objective} us")
+                write!(f, "p99 is {:.0} us, objective {objective} us", rough(*p99_micros))
             }
             Self::MissedBefore { workers, objective } => {
                 write!(f, "at this load {workers} workers missed the objective of {objective} us")
             }
-            Self::Cooldown { wanted, seconds } => write!(f, "{wanted} wanted, cooling down for {seconds} s more"),
+            Self::Cooldown { wanted, until } => write!(f, "{wanted} wanted, cooling down until {until:.0}"),
             Self::Session { zone, floor } => write!(f, "session open in {zone}: at least {floor}"),
             Self::AtMinimum { workers } => write!(f, "at the minimum of {workers}"),
-            Self::Unread { problem } => {
-                let problem: String = problem.chars().take(PROBLEM_CHARS_MAX).collect();
-                write!(f, "held, because the pods' figures cannot be read: {problem}")
+            Self::Unread(Unread::NotYet(why)) => write!(f, "held until there are figures: {}", short(why)),
+            Self::Unread(Unread::Failed(why)) => {
+                write!(f, "held, because the pods' figures cannot be read: {}", short(why))
             }
         }
     }

@@ -24,7 +24,7 @@ use crate::instance::{Instance, InstanceId};
 use crate::instruments::{Instrument, Instruments, SymbolError};
 use crate::kafka::Kafka;
 use crate::limits::RING_EVENTS;
-use crate::metrics::{FeedMetrics, Recorder, SentMetrics, StrategyMetrics, recorder};
+use crate::metrics::{FeedMetrics, PartitionsMetrics, Recorder, SentMetrics, StrategyMetrics, recorder};
 use crate::offsets::Offsets;
 use crate::plan::{self, FeedPlan, Shard};
 use crate::worker::{Command, FeedId, FeedPort, Scope};
@@ -269,7 +269,8 @@ impl App {
             let (events, ring) = rtrb::RingBuffer::new(RING_EVENTS);
             targets.push(Target { ring: events, waker: worker.waker.clone() });
             let books = Box::new(Books::new(feed.plan.resync));
-            self.send(index, Command::AddFeed(Box::new(FeedPort { feed: id, ring, books, quiet: quiet.clone() })));
+            let port = FeedPort { feed: id, ring, books, quiet: quiet.clone(), broadcast: broadcast.clone() };
+            self.send(index, Command::AddFeed(Box::new(port)));
         }
         for OpenStrategy { handle, instances, sent, recorders } in feed.strategies {
             self.metrics.add_sent(sent);
@@ -282,6 +283,8 @@ impl App {
             self.strategies
                 .insert((handle.strategy.tenant().to_owned(), handle.strategy.metadata.name.clone()), handle);
         }
+        // Set once: a feed begins once.
+        let _ = feed.metrics.partitions.set(PartitionsMetrics::new(&feed.partitions, &broadcast));
         self.metrics.add_feed(Arc::clone(&feed.metrics));
         let stop = Arc::new(AtomicBool::new(false));
         let parts = FeedParts {
@@ -364,7 +367,8 @@ impl App {
     ) -> Result<(InstanceHandle, Instance), AppError> {
         let id = InstanceId(self.next_instance);
         self.next_instance += 1;
-        handle.instance(shard, id, worker)
+        let load = self.metrics.shard(&handle.strategy.group(), shard.index, worker);
+        handle.instance(shard, id, worker, load)
     }
 
     fn add_instance(&self, handle: &StrategyHandle, made: &InstanceHandle, instance: Instance) {

@@ -10,7 +10,7 @@ use super::changes::Commanded;
 use crate::egress::{OrderIdentity, OrderRoute};
 use crate::instance::{Instance, InstanceId, InstanceParts, InstanceRecorders, ReadyGuest};
 use crate::instruments::Instruments;
-use crate::metrics::{StrategyMetrics, Terms, recorder};
+use crate::metrics::{ShardMetrics, StrategyMetrics, Terms, recorder};
 use crate::plan::Shard;
 use crate::risk::{Executions, Limits};
 use crate::sandbox::{Fault, Host, HostConfig, Module};
@@ -24,6 +24,8 @@ pub(crate) struct InstanceHandle {
     pub(super) worker: usize,
     pub(super) identity: OrderIdentity,
     pub(crate) metrics: Arc<StrategyMetrics>,
+    /// Held so that the shard is shown as long as the app knows of the instance.
+    _load: Arc<ShardMetrics>,
 }
 
 /// One strategy, as the control plane knows it.
@@ -169,6 +171,7 @@ impl StrategyHandle {
         shard: &Shard,
         id: InstanceId,
         worker: usize,
+        load: Arc<ShardMetrics>,
     ) -> Result<(InstanceHandle, Instance), AppError> {
         let name = &self.strategy.metadata.name;
         let identity = OrderIdentity {
@@ -187,10 +190,11 @@ impl StrategyHandle {
             trading_state: self.trading_state,
             sources: shard.sources.clone(),
             metrics: Arc::clone(&metrics),
+            shard: Arc::clone(&load),
             recorders: InstanceRecorders { strategy: call, risk },
         };
         let ready = self.ready_guest().map_err(|fault| AppError::Start { strategy: name.clone(), fault })?;
-        let handle = InstanceHandle { id, shard: shard.index, worker, identity, metrics };
+        let handle = InstanceHandle { id, shard: shard.index, worker, identity, metrics, _load: load };
         Ok((handle, Instance::new(parts, ready)))
     }
 }

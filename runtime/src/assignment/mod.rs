@@ -219,9 +219,12 @@ impl Assignments {
             return Err(AssignmentError::Fenced);
         }
         self.metrics.assignment().lease_end_ns.set(i64::try_from(self.fence.end_ns()).unwrap_or(i64::MAX));
+        if !same {
+            // Before the disk: a halt waits for nothing, and one that cannot be kept is better than none.
+            self.halt(&document);
+        }
         Kept { document: document.clone(), lease_end_ns }.write(&self.config.state)?;
         if !same {
-            self.halt(&document);
             tracing::info!(version = ?document.version, strategies = document.strategies.len(), "a new assignment");
             let assignment = self.metrics.assignment();
             assignment.epoch.set(i64::try_from(document.version.epoch).unwrap_or(i64::MAX));

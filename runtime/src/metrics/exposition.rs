@@ -1,13 +1,13 @@
 //! The metrics as Prometheus reads them. Runs on the admin thread; walks the reading ends and touches no writer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use pinion_spec::metrics::{self as names, LATENCY_BUCKETS_NS, LATENCY_QUANTILES, Metric, MetricKind};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric as Sample, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 
-use super::{EventKind, Latency, Metrics, ORDER_LABELS, SentMetrics, cgroup, locked, process};
+use super::{EventKind, Latency, Metrics, ORDER_LABELS, PartitionMetrics, SentMetrics, cgroup, locked, process};
 use crate::clock::{mono_ns, wall_ns};
 use crate::decode::DecodeError;
 use crate::egress::EgressMetrics;
@@ -33,6 +33,7 @@ pub fn scrape(metrics: &Metrics, egress: &EgressMetrics) -> prometheus::Result<S
     process(metrics, &mut out);
     assignment(metrics, &mut out);
     feeds(metrics, &mut out);
+    shards(metrics, &mut out);
     workers(metrics, &mut out);
     strategies(metrics, &mut out);
     terms(metrics, &mut out);
@@ -68,12 +69,7 @@ fn assignment(metrics: &Metrics, out: &mut Exposition) {
 fn feeds(metrics: &Metrics, out: &mut Exposition) {
     for feed in metrics.feeds() {
         let group = feed.group.as_str();
-        let last_ns = u64::try_from(feed.last_kafka_ms.get()).unwrap_or(0).saturating_mul(1_000_000);
-        let behind = feed.lag_records.get() > 0 && last_ns > 0;
-        let lag_ns = if behind { wall_ns().saturating_sub(last_ns) } else { 0 };
-        out.gauge(&names::KAFKA_LAG_SECONDS, &[group], seconds(lag_ns));
         out.gauge(&names::KAFKA_CONNECTED, &[group], to_f64(feed.connected.get()));
-        out.gauge(&names::KAFKA_LAG, &[group], to_f64(feed.lag_records.get()));
         out.counter(&names::RECORDS, &[group], feed.records.get());
         out.counter(&names::RECORD_BYTES, &[group], feed.bytes.get());
         out.counter(&names::RECORDS_SKIPPED, &[group], feed.skipped.get());
@@ -87,6 +83,42 @@ fn feeds(metrics: &Metrics, out: &mut Exposition) {
             out.counter(&names::DECODE_ERRORS, &[group, reason], count.get());
         }
     }
+}
+
+/// The shards that run here, each with its load and its lag; and the lag of what every shard sees.
+fn shards(metrics: &Metrics, out: &mut Exposition) {
+    let feeds = metrics.feeds();
+    let partitions = |group: &str| feeds.iter().find(|feed| feed.group == group).and_then(|feed| feed.partitions.get());
+    let mut shown = BTreeSet::new();
+    for shard in metrics.shards() {
+        let (group, number, worker) = (shard.group.as_str(), shard.shard.to_string(), shard.worker.to_string());
+        out.counter(&names::SHARD_RECORDS, &[group, &number, &worker], shard.records.get());
+        out.sample(&names::SHARD_BUSY, &[group, &number, &worker], seconds(shard.busy_ns.get()));
+        // One that changes its worker may have two for a moment.
+        if let Some(partitions) = partitions(group).filter(|_| shown.insert((shard.group.clone(), shard.shard))) {
+            lag(out, [group, &number], partitions.of_shard(Some(shard.shard)));
+        }
+    }
+    for feed in &feeds {
+        if let Some(partitions) = feed.partitions.get().filter(|partitions| partitions.has_broadcast()) {
+            lag(out, [&feed.group, ""], partitions.of_shard(None));
+        }
+    }
+}
+
+fn lag<'a>(out: &mut Exposition, labels: [&str; 2], partitions: impl Iterator<Item = &'a PartitionMetrics>) {
+    let now_ns = wall_ns();
+    let (mut records, mut age_ns) = (0, 0);
+    for partition in partitions {
+        let waiting = partition.lag_records.get();
+        let last_ns = u64::try_from(partition.last_kafka_ms.get()).unwrap_or(0).saturating_mul(1_000_000);
+        records += waiting;
+        if waiting > 0 && last_ns > 0 {
+            age_ns = age_ns.max(now_ns.saturating_sub(last_ns));
+        }
+    }
+    out.gauge(&names::KAFKA_LAG, &labels, to_f64(records));
+    out.gauge(&names::KAFKA_LAG_SECONDS, &labels, seconds(age_ns));
 }
 
 fn workers(metrics: &Metrics, out: &mut Exposition) {

@@ -8,13 +8,15 @@ mod ended;
 mod exposition;
 mod process;
 mod recorder;
+mod shard;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 pub use exposition::scrape;
 pub use recorder::{LATENCY_NS_MAX, Latency, Recorder, RecorderReader, recorder};
+pub use shard::{PartitionMetrics, PartitionsMetrics, ShardMetrics};
 
 use ended::Ended;
 use pinion_spec::strategy::TradingState;
@@ -139,10 +141,8 @@ pub struct FeedMetrics {
     pub broker_negative: Counter,
     /// 1 while at least one broker answers.
     pub connected: Gauge,
-    /// Records between this feed and the end of its partitions, at the last look.
-    pub lag_records: Gauge,
-    /// Kafka's timestamp of the last record read, ms; 0 before the first.
-    pub last_kafka_ms: Gauge,
+    /// How far each partition is; set before anything is read.
+    pub partitions: OnceLock<PartitionsMetrics>,
     /// `broker`: record timestamp to poll.
     pub broker: RecorderReader,
     /// `decode`: poll to decoded.
@@ -164,15 +164,19 @@ impl FeedMetrics {
             paused: Counter::default(),
             broker_negative: Counter::default(),
             connected: Gauge::default(),
-            lag_records: Gauge::default(),
-            last_kafka_ms: Gauge::default(),
+            partitions: OnceLock::new(),
             broker,
             decode,
         }
     }
-}
 
-impl FeedMetrics {
+    /// One partition; `None` before the feed begins.
+    #[must_use]
+    #[inline]
+    pub fn partition(&self, topic: u16, partition: u16) -> Option<&PartitionMetrics> {
+        self.partitions.get()?.get(topic, partition)
+    }
+
     /// Adds the counts of a feed that has ended. Its gauges were its own.
     fn absorb(&self, gone: &Self) {
         let add = |to: &Counter, from: &Counter| to.add(from.get());
@@ -352,6 +356,7 @@ pub struct Metrics {
     feeds: Mutex<Vec<Arc<FeedMetrics>>>,
     workers: Mutex<Vec<Arc<WorkerMetrics>>>,
     strategies: Mutex<Vec<Arc<StrategyMetrics>>>,
+    shards: Mutex<Vec<Weak<ShardMetrics>>>,
     sent: Mutex<Vec<Arc<SentMetrics>>>,
     /// By tenant and name.
     terms: Mutex<BTreeMap<(String, String), Terms>>,

@@ -1,7 +1,8 @@
 //! Decides by the record alone: every quote whose sequence is a multiple of `every` gives an order, whatever came before it.
 //!
 //! It keeps no state, so a run that is killed and started again in mid-stream asks for just the orders that an unbroken run asks
-//! for: this is how the tests see that nothing is lost and nothing is doubled.
+//! for: this is how the tests see that nothing is lost and nothing is doubled. `work` makes it costly without making it decide otherwise:
+//! so many rounds of a computation for every quote, some nanoseconds each.
 
 use pinion_strategy::{Callbacks, Host, Instrument, NewOrder, Params, Quote, Side, Size, Strategy, TimeInForce};
 
@@ -10,6 +11,7 @@ use pinion_strategy::{Callbacks, Host, Instrument, NewOrder, Params, Quote, Side
 pub struct RecordOnly {
     every: u64,
     size: Size,
+    work: u64,
 }
 
 impl Strategy for RecordOnly {
@@ -21,11 +23,13 @@ impl Strategy for RecordOnly {
         if every == 0 {
             return Err("param \"every\" is 0; want 1 or more".to_owned());
         }
-        Ok(Self { every, size: params.size("size", exponent)? })
+        Ok(Self { every, size: params.size("size", exponent)?, work: params.or("work", 0)? })
     }
 
     fn on_quote(&mut self, host: &mut impl Host, quote: &Quote) {
         let sequence = quote.head.sequence;
+        // Each round needs the one before it, and the result is used: no compiler leaves it out.
+        std::hint::black_box((0..self.work).fold(sequence, |x, _| std::hint::black_box(x.wrapping_mul(x | 1))));
         if !sequence.is_multiple_of(self.every) {
             return;
         }

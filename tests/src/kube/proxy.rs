@@ -55,6 +55,17 @@ impl Proxy {
         request(self.address, "GET", path, &[], &[]).unwrap_or_else(|error| panic!("get {path}: {error}"))
     }
 
+    /// `POST` of a JSON body.
+    ///
+    /// # Panics
+    /// If nobody answers.
+    #[must_use]
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        let headers = [("content-type", "application/json")];
+        let answer = request(self.address, "POST", path, &headers, body.to_string().as_bytes());
+        answer.unwrap_or_else(|error| panic!("post {path}: {error}"))
+    }
+
     /// Merges a patch into an object. Returns when the apiserver's answer was here, monotonic nanoseconds.
     ///
     /// # Panics
