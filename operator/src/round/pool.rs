@@ -16,7 +16,7 @@ use crate::desired::assignment::{Terms, config_map, documents};
 use crate::desired::pool as desired;
 use crate::fleet::{Fleet, ordinal};
 use crate::kinds::Kind;
-use crate::names::{LABEL_POOL, MANAGER_ASSIGNMENT, MANAGER_POOL, admin_token_secret, assignment_config_map};
+use crate::names::{ADMIN_TOKEN_SECRET, LABEL_POOL, MANAGER_ASSIGNMENT, MANAGER_POOL, assignment_config_map};
 use crate::pinning::Pinning;
 use crate::place::PoolSize;
 use crate::plan::{Candidate, Plan, plan};
@@ -51,7 +51,7 @@ pub(super) async fn run(
 ) -> Result<Done, RoundError> {
     let (name, namespace) = (pool.name_any(), pool.namespace().unwrap_or_default());
     let epoch = context.leadership().epoch()?;
-    let token = token(context, pool, &namespace).await?;
+    let token = token(context, &namespace);
     context.writer.apply(Kind::Service, &desired::service(pool), MANAGER_POOL).await?;
     context.writer.apply(Kind::PodDisruptionBudget, &desired::disruption_budget(pool), MANAGER_POOL).await?;
 
@@ -135,17 +135,10 @@ pub(super) async fn run(
     Ok(Done { strategies, view, busy: learnt || changed || !settled || !answering, idle, pods: replicas })
 }
 
-/// The token of the pool's admin ports; made once. `None` until Kubernetes has it.
-async fn token(context: &Context, pool: &RuntimePool, namespace: &str) -> Result<Option<String>, RoundError> {
-    let name = admin_token_secret(&pool.name_any());
-    if context.cache().get(Kind::Secret, namespace, &name).is_none() {
-        let mut random = [0; 32];
-        getrandom::fill(&mut random).map_err(|error| RoundError::Random(error.to_string()))?;
-        context.writer.create(Kind::Secret, &desired::admin_token(pool, &random), MANAGER_POOL).await?;
-    }
-    let secret = context.cache().typed::<Secret>(Kind::Secret, namespace, &name);
-    let token = secret.and_then(|secret| secret.data?.remove("token"));
-    Ok(token.and_then(|token| String::from_utf8(token.0).ok()))
+/// The token of the tenant's admin ports. `None` until the watch has it.
+fn token(context: &Context, namespace: &str) -> Option<String> {
+    let secret = context.cache().typed::<Secret>(Kind::Secret, namespace, ADMIN_TOKEN_SECRET)?;
+    String::from_utf8(secret.data?.remove("token")?.0).ok()
 }
 
 /// The pool as the terms before have left it.
