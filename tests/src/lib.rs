@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a fixture that fails is a test that fails")]
 
 pub mod captures;
+pub mod guide;
 pub mod http;
 pub mod images;
 pub mod kafka;
