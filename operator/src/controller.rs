@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::clock::mono_ns;
@@ -20,10 +19,9 @@ const TERM_CHECK: Duration = Duration::from_millis(200);
 
 type Ended = (String, Memory, Duration, Result<Duration, RoundError>);
 
-/// Works until the process ends. `ready` is told when all that there is has been seen.
-pub async fn run(context: Arc<Context>, mut watches: Watches, ready: watch::Sender<bool>) {
+/// Works until the process ends.
+pub async fn run(context: Arc<Context>, mut watches: Watches) {
     watches.synced().await;
-    ready.send_replace(true);
     tracing::info!("the watches have seen everything there is");
     loop {
         let leadership = &context.writer.leadership;

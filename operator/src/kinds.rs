@@ -3,7 +3,7 @@
 use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client};
 
-use crate::names::{LABEL_MANAGED_BY, LABEL_RUNTIME};
+use crate::names::{ADMIN_TOKEN_SECRET, LABEL_MANAGED_BY, LABEL_RUNTIME};
 
 /// A kind of object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,7 +16,6 @@ pub enum Kind {
     ResourceQuota,
     LimitRange,
     NetworkPolicy,
-    Role,
     RoleBinding,
     ServiceAccount,
     StatefulSet,
@@ -29,7 +28,7 @@ pub enum Kind {
 
 impl Kind {
     /// All that are watched.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 15] = [
         Self::Tenant,
         Self::RuntimePool,
         Self::Strategy,
@@ -37,7 +36,6 @@ impl Kind {
         Self::ResourceQuota,
         Self::LimitRange,
         Self::NetworkPolicy,
-        Self::Role,
         Self::RoleBinding,
         Self::ServiceAccount,
         Self::StatefulSet,
@@ -57,7 +55,6 @@ impl Kind {
             Self::ResourceQuota => ("", "v1", "ResourceQuota", "resourcequotas"),
             Self::LimitRange => ("", "v1", "LimitRange", "limitranges"),
             Self::NetworkPolicy => ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies"),
-            Self::Role => ("rbac.authorization.k8s.io", "v1", "Role", "roles"),
             Self::RoleBinding => ("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings"),
             Self::ServiceAccount => ("", "v1", "ServiceAccount", "serviceaccounts"),
             Self::StatefulSet => ("apps", "v1", "StatefulSet", "statefulsets"),
@@ -95,15 +92,21 @@ impl Kind {
         matches!(self, Self::Tenant | Self::Namespace)
     }
 
-    /// Which of them the operator watches: people's resources all, everything else by its label.
+    /// Which of them the operator watches: people's resources all, Secrets by their name, everything else by its label.
     #[must_use]
     pub fn label_selector(self) -> Option<String> {
         let label = |(key, value): (&str, &str)| Some(format!("{key}={value}"));
         match self {
-            Self::Tenant | Self::RuntimePool | Self::Strategy => None,
+            Self::Tenant | Self::RuntimePool | Self::Strategy | Self::Secret => None,
             Self::Pod => label(LABEL_RUNTIME),
             _ => label(LABEL_MANAGED_BY),
         }
+    }
+
+    /// The only name of a kind that the operator may see: of Secrets its own. Kubernetes grants rights by name, never by label.
+    #[must_use]
+    pub fn field_selector(self) -> Option<String> {
+        matches!(self, Self::Secret).then(|| format!("metadata.name={ADMIN_TOKEN_SECRET}"))
     }
 
     /// The API of the objects in a namespace.

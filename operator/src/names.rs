@@ -31,19 +31,25 @@ pub const LABEL_NAMESPACE: &str = "kubernetes.io/metadata.name";
 pub const QUOTA: &str = "pinion";
 /// Service account of runtime pods.
 pub const RUNTIME_ACCOUNT: &str = "pinion-runtime";
+/// Service account of the operator, in the namespace that it runs in.
+pub const OPERATOR_ACCOUNT: &str = "pinion-operator";
+/// The chart's ClusterRole with what the operator may do in the namespace of a tenant.
+pub const OPERATOR_ROLE: &str = "pinion-operator-tenant";
+/// Secret with the token of a tenant's admin ports. One name everywhere: by it, and by nothing else, the operator may read Secrets.
+pub const ADMIN_TOKEN_SECRET: &str = "pinion-admin-token";
 /// Port of metrics, probes and control.
 pub const ADMIN_PORT: u16 = 9101;
+
+/// The chart's ClusterRole for people who view, edit or mind the risk, and the tenant's RoleBinding to it.
+#[must_use]
+pub fn people_role(who: &str) -> String {
+    format!("pinion-{who}")
+}
 
 /// ConfigMap with a pool's assignments.
 #[must_use]
 pub fn assignment_config_map(pool: &str) -> String {
     format!("{pool}-assignment")
-}
-
-/// Secret with the token of a pool's admin ports.
-#[must_use]
-pub fn admin_token_secret(pool: &str) -> String {
-    format!("{pool}-admin-token")
 }
 
 /// A pod of a pool, as its StatefulSet names it.

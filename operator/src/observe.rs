@@ -20,7 +20,8 @@ const CHANGES_MAX: usize = 1_024;
 pub struct Watches {
     /// Tenants of which something has changed.
     pub changes: mpsc::Receiver<String>,
-    synced: watch::Receiver<usize>,
+    /// Kinds of which not everything has been seen yet.
+    pub missing: watch::Receiver<BTreeSet<Kind>>,
     _tasks: JoinSet<()>,
 }
 
@@ -29,19 +30,19 @@ impl Watches {
     #[must_use]
     pub fn start(client: &Client, cache: &Arc<Cache>) -> Self {
         let (sender, changes) = mpsc::channel(CHANGES_MAX);
-        let (count, synced) = watch::channel(0);
-        let count = Arc::new(count);
+        let (wanting, missing) = watch::channel(Kind::ALL.into());
+        let wanting = Arc::new(wanting);
         let mut tasks = JoinSet::new();
         for kind in Kind::ALL {
-            tasks.spawn(follow(client.clone(), kind, Arc::clone(cache), sender.clone(), Arc::clone(&count)));
+            tasks.spawn(follow(client.clone(), kind, Arc::clone(cache), sender.clone(), Arc::clone(&wanting)));
         }
-        Self { changes, synced, _tasks: tasks }
+        Self { changes, missing, _tasks: tasks }
     }
 
     /// Waits until the cache has had all there is of every kind.
     pub async fn synced(&mut self) {
         // Ends early only when the watches are gone, and then nobody waits.
-        let _ = self.synced.wait_for(|kinds| *kinds >= Kind::ALL.len()).await;
+        let _ = self.missing.wait_for(BTreeSet::is_empty).await;
     }
 }
 
@@ -50,16 +51,16 @@ async fn follow(
     kind: Kind,
     cache: Arc<Cache>,
     changes: mpsc::Sender<String>,
-    count: Arc<watch::Sender<usize>>,
+    wanting: Arc<watch::Sender<BTreeSet<Kind>>>,
 ) {
     let api: Api<DynamicObject> = Api::all_with(client, &kind.resource());
-    let config = match kind.label_selector() {
-        Some(labels) => watcher::Config::default().labels(&labels),
-        None => watcher::Config::default(),
+    let config = watcher::Config {
+        label_selector: kind.label_selector(),
+        field_selector: kind.field_selector(),
+        ..watcher::Config::default()
     };
     let mut events = watcher(api, config).default_backoff().boxed();
     let mut listed = BTreeSet::new();
-    let mut first = true;
     while let Some(event) = events.next().await {
         let changed = match event {
             Ok(watcher::Event::Init) => {
@@ -72,9 +73,7 @@ async fn follow(
                 key.into_iter().collect()
             }
             Ok(watcher::Event::InitDone) => {
-                if std::mem::take(&mut first) {
-                    count.send_modify(|kinds| *kinds += 1);
-                }
+                wanting.send_if_modified(|kinds| kinds.remove(&kind));
                 cache.retain(kind, &std::mem::take(&mut listed))
             }
             Ok(watcher::Event::Apply(object)) => take(&cache, kind, object).into_iter().collect(),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 
 use crate::apply::Writer;
 use crate::args::Args;
@@ -57,7 +56,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
 
     let (cache, leadership) = (Arc::new(Cache::default()), Arc::new(Leadership::default()));
     let watches = Watches::start(&client, &cache);
-    let (ready, is_ready) = watch::channel(false);
+    let missing = watches.missing.clone();
     let context = Arc::new(Context {
         pods: Pods::default(),
         modules: Modules::new(client.clone()),
@@ -80,8 +79,8 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     };
     tokio::select! {
         () = election.run(stop) => Ok(()),
-        () = controller::run(context, watches, ready) => Ok(()),
-        outcome = serve(listener, metrics, is_ready) => Ok(outcome?),
+        () = controller::run(context, watches) => Ok(()),
+        outcome = serve(listener, metrics, missing) => Ok(outcome?),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The operator's own port: metrics, and whether it lives and is ready.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
@@ -9,28 +10,30 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use tokio::sync::watch;
 
+use crate::kinds::Kind;
 use crate::metrics::Metrics;
 
 #[derive(Clone)]
 struct Shown {
     metrics: Arc<Metrics>,
-    synced: watch::Receiver<bool>,
+    missing: watch::Receiver<BTreeSet<Kind>>,
 }
 
-/// Serves until the listener fails. Ready is who could lead at once: one whose watches have seen everything.
+/// Serves until the listener fails. Ready is who could lead at once, leader or not: one whose watches have seen everything. The
+/// loss of the apiserver later on makes nobody unready: each goes on with what it has seen, and restarting would not help.
 ///
 /// # Errors
 /// What the listener says.
 pub async fn serve(
     listener: tokio::net::TcpListener,
     metrics: Arc<Metrics>,
-    synced: watch::Receiver<bool>,
+    missing: watch::Receiver<BTreeSet<Kind>>,
 ) -> std::io::Result<()> {
     let router = Router::new()
         .route("/metrics", get(show))
         .route("/live", get(|| async { "live\n" }))
         .route("/ready", get(ready))
-        .with_state(Shown { metrics, synced });
+        .with_state(Shown { metrics, missing });
     axum::serve(listener, router).await
 }
 
@@ -42,9 +45,10 @@ async fn show(State(shown): State<Shown>) -> Response {
 }
 
 async fn ready(State(shown): State<Shown>) -> Response {
-    if *shown.synced.borrow() {
-        "ready\n".into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the watches have not seen everything yet\n").into_response()
+    let missing: Vec<&str> = shown.missing.borrow().iter().map(|kind| kind.name()).collect();
+    if missing.is_empty() {
+        return "ready\n".into_response();
     }
+    let why = format!("the watches have not seen everything yet of: {}\n", missing.join(", "));
+    (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
 }

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod boards;
+mod chart;
 mod clock;
 mod cluster_cli;
 mod control;

@@ -7,6 +7,7 @@
 
 pub mod captures;
 pub mod door;
+pub mod guide;
 pub mod http;
 pub mod images;
 pub mod kafka;

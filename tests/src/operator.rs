@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use pinion_spec::metrics::Metric;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::captures::project_root;
 use crate::http::{Answer, request};
 use crate::kafka::free_port;
 use crate::kube::Cluster;
@@ -36,7 +38,7 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Starts one of this name on a cluster whose custom resources are defined.
+    /// Starts one of this name on a cluster whose custom resources are defined, as `cluster-admin`, with the chart's roles of people.
     ///
     /// # Panics
     /// If it does not start.
@@ -44,12 +46,26 @@ impl Operator {
     pub fn start(cluster: &Cluster, identity: &str) -> Self {
         let namespace = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}");
         cluster.apply(&namespace);
+        let chart = project_root().join("deploy/chart");
+        let roles = ["--show-only", "templates/rbac-people.yaml"];
+        let rendered = cluster.helm(&[&["template", "pinion", chart.to_str().expect("UTF-8")], &roles[..]].concat());
+        assert!(rendered.status.success(), "{}", String::from_utf8_lossy(&rendered.stderr));
+        cluster.apply(&String::from_utf8_lossy(&rendered.stdout));
+        Self::start_as(&cluster.kubeconfig(), identity)
+    }
+
+    /// Starts one of this name with the rights of a kubeconfig, as the chart installs it: nothing is prepared for it.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_as(kubeconfig: &Path, identity: &str) -> Self {
         let scratch = Scratch::new();
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let log = File::create(scratch.path().join("log")).expect("make a log file");
         let mut command = Command::new(program("pinion-operator", "pinion-operator"));
         command.args(["--namespace", NAMESPACE, "--identity", identity, "--listen", &listen.to_string()]);
-        command.arg("--kubeconfig").arg(cluster.kubeconfig()).env("NO_PROXY", "*");
+        command.arg("--kubeconfig").arg(kubeconfig).env("NO_PROXY", "*");
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("run pinion-operator");
         let watchdog = watchdog::watch(&child, scratch.path()).unwrap_or_else(|error| {

@@ -1,5 +1,6 @@
-//! `pinion-runtime` in the place of a pod that kwok only plays: at the pod's address, under its name, with its pool's token.
+//! `pinion-runtime` in the place of a pod that kwok only plays: at the pod's address, under its name, with its tenant's token.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
@@ -17,6 +18,9 @@ const SCHEDULED: Duration = Duration::from_secs(60);
 
 /// The port that the operator calls.
 const ADMIN_PORT: u16 = 9101;
+
+/// Where pods have the entries of the Secret with their Kafka credentials.
+const KAFKA_MOUNT: &str = "/etc/pinion/kafka";
 
 /// A pod's process; killed with this value.
 #[derive(Debug)]
@@ -56,15 +60,14 @@ impl StandIn {
         workers: u16,
         mounted: &[(&str, &str, &str)],
     ) -> Self {
+        assert!(pod.starts_with(pool), "{pod} is no pod of {pool}");
         let read = |what: &str, path: &str| {
             let output = cluster.kubectl(&["get", "--namespace", namespace, what, "--output", path]);
             let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
             (output.status.success() && !text.is_empty()).then_some(text)
         };
         let ip = until("the pod's address", SCHEDULED, || read(&format!("pod/{pod}"), "jsonpath={.status.podIP}"));
-        let token = until("the admin token", SCHEDULED, || {
-            read(&format!("secret/{pool}-admin-token"), "jsonpath={.data.token}")
-        });
+        let token = until("the admin token", SCHEDULED, || read("secret/pinion-admin-token", "jsonpath={.data.token}"));
         let token = base64::engine::general_purpose::STANDARD.decode(token).expect("a Secret's data is base64");
         let token = String::from_utf8(token).expect("a token in UTF-8");
         let ip: IpAddr = ip.parse().expect("an address");
@@ -88,13 +91,25 @@ impl StandIn {
         ];
         let mut args: Vec<String> = args.map(str::to_owned).into();
         for (flag, what, key) in mounted {
-            let escaped = key.replace('.', "\\.");
-            let data = until(what, SCHEDULED, || read(what, &format!("jsonpath={{.data.{escaped}}}")));
-            let data = match what.starts_with("secret/") {
-                true => base64::engine::general_purpose::STANDARD.decode(data).expect("a Secret's data is base64"),
-                false => data.into_bytes(),
-            };
-            args.extend([(*flag).to_owned(), path(home.write(flag.trim_start_matches('-'), data))]);
+            let entries = until(what, SCHEDULED, || {
+                let entries: BTreeMap<String, String> = serde_json::from_str(&read(what, "jsonpath={.data}")?).ok()?;
+                entries.contains_key(*key).then_some(entries)
+            });
+            let folder = home.path().join(flag.trim_start_matches('-'));
+            std::fs::create_dir(&folder).expect("make a folder");
+            for (name, data) in entries {
+                let data = match what.starts_with("secret/") {
+                    true => base64::engine::general_purpose::STANDARD.decode(data).expect("a Secret's data is base64"),
+                    false => data.into_bytes(),
+                };
+                // What names its neighbours by where the pod has them finds them where they are here.
+                let data = match String::from_utf8(data) {
+                    Ok(text) => text.replace(KAFKA_MOUNT, folder.to_str().expect("a path in UTF-8")).into_bytes(),
+                    Err(error) => error.into_bytes(),
+                };
+                std::fs::write(folder.join(name), data).expect("write an entry");
+            }
+            args.extend([(*flag).to_owned(), path(folder.join(key))]);
         }
         let address = SocketAddr::new(ip, ADMIN_PORT);
         // kwok gives the address of a pod that is gone to the next, and who stood in for that one may still be there.

@@ -1,15 +1,13 @@
-//! A pool's StatefulSet with its headless Service, disruption budget and the Secret of its admin ports.
+//! A pool's StatefulSet with its headless Service and disruption budget.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
-use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec};
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource,
-    HTTPGetAction, KeyToPath, ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
-    ResourceRequirements, SeccompProfile, Secret, SecretVolumeSource, SecurityContext, Service, ServicePort,
-    ServiceSpec, Toleration, TopologySpreadConstraint, Volume, VolumeMount,
+    Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
+    EnvVarSource, HTTPGetAction, KeyToPath, ObjectFieldSelector, PodAffinityTerm, PodAntiAffinity, PodSecurityContext,
+    PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext,
+    Service, ServicePort, ServiceSpec, Toleration, Volume, VolumeMount, WeightedPodAffinityTerm,
 };
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -21,7 +19,7 @@ use pinion_spec::tenant::TenantSpec;
 
 use super::{meta, pod_labels, pool_selector};
 use crate::crd::RuntimePool;
-use crate::names::{self, ADMIN_PORT, RUNTIME_ACCOUNT};
+use crate::names::{self, ADMIN_PORT, ADMIN_TOKEN_SECRET, RUNTIME_ACCOUNT};
 
 /// Seconds from SIGTERM to SIGKILL: a drain waits at most 15 s for acknowledgements.
 const TERMINATION_SECONDS: i64 = 30;
@@ -29,26 +27,6 @@ const TERMINATION_SECONDS: i64 = 30;
 const RUNTIME_USER: i64 = 65_532;
 /// Largest cache of compiled modules and largest state; more and the pod is evicted rather than the node filled.
 const SCRATCH_BYTES_MAX: &str = "1Gi";
-
-/// Bytes of the token of a pool's admin ports; random, made by the caller.
-pub type AdminToken = [u8; 32];
-
-/// The Secret with the admin token. It is made once and never changed.
-#[must_use]
-pub fn admin_token(pool: &RuntimePool, token: &AdminToken) -> Secret {
-    let mut text = String::with_capacity(2 * token.len());
-    for byte in token {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    Secret {
-        metadata: metadata(pool, &names::admin_token_secret(&pool.name_any())),
-        data: Some(BTreeMap::from([("token".to_owned(), ByteString(text.into_bytes()))])),
-        immutable: Some(true),
-        type_: Some("Opaque".into()),
-        ..Secret::default()
-    }
-}
 
 /// The headless Service: a name for each pod, ready or not, because the operator talks to those that are not yet.
 #[must_use]
@@ -135,9 +113,7 @@ fn pod(name: &str, spec: &RuntimePoolSpec, tenant: &TenantSpec) -> PodSpec {
         }),
         node_selector: (!spec.node_selector.is_empty()).then(|| spec.node_selector.clone()),
         tolerations: (!spec.tolerations.is_empty()).then(|| spec.tolerations.iter().map(toleration).collect()),
-        topology_spread_constraints: Some(
-            ["kubernetes.io/hostname", "topology.kubernetes.io/zone"].map(|key| spread(name, key)).into(),
-        ),
+        affinity: Some(apart(name)),
         volumes: Some(volumes(name, tenant)),
         ..PodSpec::default()
     }
@@ -163,14 +139,24 @@ fn toleration(of: &pinion_spec::pool::Toleration) -> Toleration {
     }
 }
 
-/// Pods keep apart where they can. Where they cannot, running beats spreading.
-fn spread(pool: &str, topology_key: &str) -> TopologySpreadConstraint {
-    TopologySpreadConstraint {
-        max_skew: 1,
-        topology_key: topology_key.into(),
-        when_unsatisfiable: "ScheduleAnyway".into(),
-        label_selector: Some(pool_selector(pool)),
-        ..TopologySpreadConstraint::default()
+/// Pods keep apart where they can, by node before zone. Where they cannot, running beats spreading. Not by spread constraints: on
+/// nodes that lack the label of one of them, such as a zone's, all of them count for nothing.
+fn apart(pool: &str) -> Affinity {
+    let term = |(topology_key, weight): (&str, i32)| WeightedPodAffinityTerm {
+        weight,
+        pod_affinity_term: PodAffinityTerm {
+            topology_key: topology_key.into(),
+            label_selector: Some(pool_selector(pool)),
+            ..PodAffinityTerm::default()
+        },
+    };
+    let terms = [("kubernetes.io/hostname", 100), ("topology.kubernetes.io/zone", 50)].map(term);
+    Affinity {
+        pod_anti_affinity: Some(PodAntiAffinity {
+            preferred_during_scheduling_ignored_during_execution: Some(terms.into()),
+            ..PodAntiAffinity::default()
+        }),
+        ..Affinity::default()
     }
 }
 
@@ -247,8 +233,8 @@ fn args(spec: &RuntimePoolSpec, tenant: &TenantSpec) -> Vec<String> {
         "--wait".into(),
         spec.wait.name().into(),
     ];
-    if tenant.kafka.credentials.is_some() {
-        args.extend(["--kafka-properties".into(), "/etc/pinion/kafka/client.properties".into()]);
+    if let Some(credentials) = &tenant.kafka.credentials {
+        args.extend(["--kafka-properties".into(), format!("/etc/pinion/kafka/{}", credentials.key)]);
     }
     if let Some(registry) = &tenant.registry {
         if registry.credentials.is_some() {
@@ -325,16 +311,11 @@ fn volumes(pool: &str, tenant: &TenantSpec) -> Vec<Volume> {
         }),
         ..Volume::default()
     };
-    let mut volumes = vec![
-        assignment,
-        secret("token", &names::admin_token_secret(pool), None),
-        scratch("cache"),
-        scratch("state"),
-        scratch("tmp"),
-    ];
+    let mut volumes =
+        vec![assignment, secret("token", ADMIN_TOKEN_SECRET, None), scratch("cache"), scratch("state"), scratch("tmp")];
     if let Some(credentials) = &tenant.kafka.credentials {
-        let properties = KeyToPath { key: credentials.key.clone(), path: "client.properties".into(), mode: None };
-        volumes.push(secret("kafka", &credentials.name, Some(vec![properties])));
+        // All of it: the properties may name the authority's certificate, which lies beside them.
+        volumes.push(secret("kafka", &credentials.name, None));
     }
     if let Some(registry) = &tenant.registry {
         let item = |key: &str, path: &str| Some(vec![KeyToPath { key: key.into(), path: path.into(), mode: None }]);
@@ -435,22 +416,17 @@ mod tests {
         let labels = serde_json::to_value(stateful_set(&pool(), &tenant(), 1)).unwrap();
         let labels = labels["spec"]["template"]["metadata"]["labels"].as_object().unwrap().clone();
         let set = serde_json::to_value(stateful_set(&pool(), &tenant(), 1)).unwrap();
-        let spread = &set["spec"]["template"]["spec"]["topologySpreadConstraints"];
+        let apart = &set["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"];
+        let apart = &apart["preferredDuringSchedulingIgnoredDuringExecution"];
         for selector in [
             set["spec"]["selector"]["matchLabels"].clone(),
-            spread[0]["labelSelector"]["matchLabels"].clone(),
-            spread[1]["labelSelector"]["matchLabels"].clone(),
+            apart[0]["podAffinityTerm"]["labelSelector"]["matchLabels"].clone(),
+            apart[1]["podAffinityTerm"]["labelSelector"]["matchLabels"].clone(),
             serde_json::to_value(disruption_budget(&pool())).unwrap()["spec"]["selector"]["matchLabels"].clone(),
             serde_json::to_value(service(&pool())).unwrap()["spec"]["selector"].clone(),
         ] {
             let selector = selector.as_object().unwrap();
             assert!(!selector.is_empty() && selector.iter().all(|(key, value)| labels.get(key) == Some(value)));
         }
-    }
-
-    #[test]
-    fn the_token_is_text_of_sixty_four_digits() {
-        let secret = admin_token(&pool(), &[0xA5; 32]);
-        assert_eq!(secret.data.unwrap()["token"].0, "a5".repeat(32).into_bytes());
     }
 }

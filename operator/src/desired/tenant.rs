@@ -1,51 +1,57 @@
-//! A tenant's namespace and what is in it from the start: quota, defaults, roles and the runtime's service account. Its network
-//! policies are in [`super::network`].
+//! A tenant's namespace and what is in it from the start: quota, defaults, service accounts, who may do what, and the token of the
+//! admin ports. What the roles may do is in the chart, so that the operator can hand out those and no others. Its
+//! network policies are in [`super::network`].
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{
-    LimitRange, LimitRangeItem, LimitRangeSpec, Namespace, ResourceQuota, ResourceQuotaSpec, ServiceAccount,
+    LimitRange, LimitRangeItem, LimitRangeSpec, Namespace, ResourceQuota, ResourceQuotaSpec, Secret, ServiceAccount,
 };
-use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
+use k8s_openapi::api::rbac::v1::{RoleBinding, RoleRef, Subject};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
 
 use super::meta;
 use crate::crd::Tenant;
-use crate::names::{LABEL_TENANT, QUOTA, RUNTIME_ACCOUNT};
+use crate::names::{ADMIN_TOKEN_SECRET, LABEL_TENANT, OPERATOR_ACCOUNT, OPERATOR_ROLE, QUOTA, RUNTIME_ACCOUNT, people_role};
+
+/// Bytes of the token of a tenant's admin ports; random, made by the caller.
+pub type AdminToken = [u8; 32];
 
 /// A tenant's objects, in the order in which they are to be made: what denies comes before what could be denied.
 #[derive(Debug, Clone)]
 pub struct TenantObjects {
     /// Its namespace, where pods must be restricted.
     pub namespace: Namespace,
+    /// What lets the operator make the others.
+    pub operator: RoleBinding,
     /// How much of the cluster it may use.
     pub quota: ResourceQuota,
     /// What a container gets that asks for nothing: without it the quota would refuse it.
     pub limits: LimitRange,
     /// The runtime's account and the default one, neither of which is given a token.
     pub accounts: Vec<ServiceAccount>,
-    /// What viewers, editors and risk officers may do.
-    pub roles: Vec<Role>,
     /// Whom the groups make of people. One for each role, so that a group that is taken away is taken away.
     pub bindings: Vec<RoleBinding>,
 }
 
-/// All of them.
+/// All of them. `operator_namespace` is where the operator runs.
 #[must_use]
-pub fn objects(tenant: &Tenant) -> TenantObjects {
+pub fn objects(tenant: &Tenant, operator_namespace: &str) -> TenantObjects {
     let name = tenant.name_any();
     let owner = tenant.controller_owner_ref(&());
     let access = &tenant.spec.0.access;
-    let people = [("view", &access.view), ("edit", &access.edit), ("risk", &access.risk)];
+    let groups = [("view", &access.view), ("edit", &access.edit), ("risk", &access.risk)];
     TenantObjects {
         namespace: namespace(&name, owner.clone()),
+        operator: operator(&name, operator_namespace, owner.clone()),
         quota: quota(&name, tenant, owner.clone()),
         limits: limits(&name, owner.clone()),
         accounts: [RUNTIME_ACCOUNT, "default"].map(|account| service_account(&name, account, owner.clone())).into(),
-        roles: people.map(|(who, _)| role(&name, who, owner.clone())).into(),
-        bindings: people.map(|(who, groups)| binding(&name, who, groups, owner.clone())).into(),
+        bindings: groups.map(|(who, groups)| people(&name, who, groups, owner.clone())).into(),
     }
 }
 
@@ -127,58 +133,54 @@ fn service_account(namespace: &str, name: &str, owner: Option<OwnerReference>) -
     }
 }
 
-fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> PolicyRule {
-    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-    PolicyRule {
-        api_groups: Some(owned(groups)),
-        resources: Some(owned(resources)),
-        verbs: owned(verbs),
-        ..PolicyRule::default()
+fn binding(name: &str, tenant: &str, role: &str, subjects: Vec<Subject>, owner: Option<OwnerReference>) -> RoleBinding {
+    RoleBinding {
+        metadata: meta(Some(tenant), name, labels(tenant), owner),
+        role_ref: RoleRef {
+            api_group: "rbac.authorization.k8s.io".into(),
+            kind: "ClusterRole".into(),
+            name: role.to_owned(),
+        },
+        subjects: Some(subjects),
     }
 }
 
-/// What each kind of person may do. Nobody reads Secrets, runs pods of their own or enters one.
-fn rules(who: &str) -> Vec<PolicyRule> {
-    let read = ["get", "list", "watch"];
-    let mut rules = vec![
-        rule(
-            &["pinion.dev"],
-            &["strategies", "strategies/status", "strategies/scale", "runtimepools", "runtimepools/status"],
-            &read,
-        ),
-        rule(&[""], &["pods", "pods/log", "events", "configmaps", "services", "resourcequotas"], &read),
-        rule(&["events.k8s.io"], &["events"], &read),
-    ];
-    match who {
-        "edit" => rules.extend([
-            // Not the pools: their image is what holds strategies to their limits, and their nodes may be another tenant's.
-            rule(&["pinion.dev"], &["strategies"], &["create", "update", "patch", "delete"]),
-            rule(&["pinion.dev"], &["strategies/scale"], &["update", "patch"]),
-            // Modules. Only made, never changed: the assignments with the risk limits are ConfigMaps too.
-            rule(&[""], &["configmaps"], &["create"]),
-        ]),
-        "risk" => rules.push(rule(&["pinion.dev"], &["strategies"], &["update", "patch"])),
-        _ => {}
-    }
-    rules
-}
-
-fn role(tenant: &str, who: &str, owner: Option<OwnerReference>) -> Role {
-    Role { metadata: meta(Some(tenant), &format!("pinion-{who}"), labels(tenant), owner), rules: Some(rules(who)) }
-}
-
-fn binding(tenant: &str, who: &str, groups: &[String], owner: Option<OwnerReference>) -> RoleBinding {
-    let name = format!("pinion-{who}");
+fn people(tenant: &str, who: &str, groups: &[String], owner: Option<OwnerReference>) -> RoleBinding {
     let subject = |group: &String| Subject {
         api_group: Some("rbac.authorization.k8s.io".into()),
         kind: "Group".into(),
         name: group.clone(),
         namespace: None,
     };
-    RoleBinding {
-        metadata: meta(Some(tenant), &name, labels(tenant), owner),
-        role_ref: RoleRef { api_group: "rbac.authorization.k8s.io".into(), kind: "Role".into(), name },
-        subjects: Some(groups.iter().map(subject).collect()),
+    let role = people_role(who);
+    binding(&role, tenant, &role, groups.iter().map(subject).collect(), owner)
+}
+
+fn operator(tenant: &str, operator_namespace: &str, owner: Option<OwnerReference>) -> RoleBinding {
+    let account = Subject {
+        api_group: None,
+        kind: "ServiceAccount".into(),
+        name: OPERATOR_ACCOUNT.into(),
+        namespace: Some(operator_namespace.to_owned()),
+    };
+    binding(OPERATOR_ACCOUNT, tenant, OPERATOR_ROLE, vec![account], owner)
+}
+
+/// The Secret with the token of the tenant's admin ports. It is made once and never changed.
+#[must_use]
+pub fn admin_token(tenant: &Tenant, token: &AdminToken) -> Secret {
+    let mut text = String::with_capacity(2 * token.len());
+    for byte in token {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    let name = tenant.name_any();
+    Secret {
+        metadata: meta(Some(&name), ADMIN_TOKEN_SECRET, labels(&name), tenant.controller_owner_ref(&())),
+        data: Some(BTreeMap::from([("token".to_owned(), ByteString(text.into_bytes()))])),
+        immutable: Some(true),
+        type_: Some("Opaque".into()),
+        ..Secret::default()
     }
 }
 
@@ -187,22 +189,20 @@ mod tests {
     use super::*;
     use crate::fixtures::tenant_resource;
 
-    fn allows(role: &Role, resource: &str, verb: &str) -> bool {
-        let has = |list: &Vec<String>, what: &str| list.iter().any(|one| one == what || one == "*");
-        let allows = |rule: &PolicyRule| has(rule.resources.as_ref().unwrap(), resource) && has(&rule.verbs, verb);
-        role.rules.iter().flatten().any(allows)
+    fn of(tenant: &Tenant) -> TenantObjects {
+        objects(tenant, "pinion-system")
     }
 
     #[test]
     fn pods_of_a_tenant_must_be_restricted() {
-        let labels = objects(&tenant_resource()).namespace.metadata.labels.unwrap();
+        let labels = of(&tenant_resource()).namespace.metadata.labels.unwrap();
         assert_eq!(labels["pod-security.kubernetes.io/enforce"], "restricted");
         assert_eq!(labels[LABEL_TENANT], "desk-7");
     }
 
     #[test]
     fn the_quota_bounds_requests_and_limits_alike() {
-        let hard = objects(&tenant_resource()).quota.spec.unwrap().hard.unwrap();
+        let hard = of(&tenant_resource()).quota.spec.unwrap().hard.unwrap();
         for (name, amount) in [
             ("requests.cpu", "16"),
             ("limits.cpu", "16"),
@@ -217,39 +217,16 @@ mod tests {
 
     #[test]
     fn no_account_is_given_a_token() {
-        let accounts = objects(&tenant_resource()).accounts;
+        let accounts = of(&tenant_resource()).accounts;
         assert_eq!(accounts.iter().map(|account| account.name_any()).collect::<Vec<_>>(), [RUNTIME_ACCOUNT, "default"]);
         assert!(accounts.iter().all(|account| account.automount_service_account_token == Some(false)));
-    }
-
-    #[test]
-    fn each_role_may_do_its_part_and_nobody_more() {
-        let roles = objects(&tenant_resource()).roles;
-        let [view, edit, risk] = roles.as_slice() else { panic!("{roles:?}") };
-        for role in [view, edit, risk] {
-            assert!(allows(role, "strategies", "watch") && allows(role, "pods/log", "get"));
-            for verb in ["get", "list", "create", "update", "patch", "delete"] {
-                assert!(!allows(role, "secrets", verb), "{verb} secrets");
-            }
-            for what in ["pods", "pods/exec", "pods/portforward", "statefulsets", "roles", "rolebindings"] {
-                assert!(!allows(role, what, "create"), "create {what}");
-            }
-            for verb in ["create", "update", "patch", "delete"] {
-                assert!(!allows(role, "runtimepools", verb), "an image that checks no order could run: {verb}");
-            }
-            for verb in ["update", "patch", "delete"] {
-                assert!(!allows(role, "configmaps", verb), "an assignment could be forged: {verb}");
-            }
-        }
-        let verbs = |role: &Role| ["create", "patch", "delete"].map(|verb| allows(role, "strategies", verb));
-        assert_eq!([view, edit, risk].map(verbs), [[false; 3], [true; 3], [false, true, false]]);
     }
 
     #[test]
     fn each_role_is_bound_to_its_groups_and_a_group_taken_away_is_unbound() {
         let mut tenant = tenant_resource();
         tenant.spec.0.access.edit.clear();
-        let bindings = objects(&tenant).bindings;
+        let bindings = of(&tenant).bindings;
         let bound: Vec<(&str, Vec<&str>)> = bindings
             .iter()
             .map(|binding| {
@@ -264,10 +241,24 @@ mod tests {
     }
 
     #[test]
+    fn the_operator_is_let_in_by_a_binding_of_the_tenants_own() {
+        let operator = of(&tenant_resource()).operator;
+        assert_eq!(operator.role_ref.name, OPERATOR_ROLE);
+        let subject = &operator.subjects.unwrap()[0];
+        assert_eq!((subject.name.as_str(), subject.namespace.as_deref()), (OPERATOR_ACCOUNT, Some("pinion-system")));
+    }
+
+    #[test]
+    fn the_token_is_text_of_sixty_four_digits() {
+        let secret = admin_token(&tenant_resource(), &[0xA5; 32]);
+        assert_eq!(secret.data.unwrap()["token"].0, "a5".repeat(32).into_bytes());
+    }
+
+    #[test]
     fn a_namespace_that_was_there_before_is_not_the_tenants() {
         let tenant = tenant_resource();
-        assert!(is_own(&objects(&tenant).namespace, &tenant));
-        let mut same_labels = objects(&tenant).namespace;
+        assert!(is_own(&of(&tenant).namespace, &tenant));
+        let mut same_labels = of(&tenant).namespace;
         same_labels.metadata.owner_references = None;
         assert!(!is_own(&same_labels, &tenant));
     }

@@ -9,7 +9,7 @@ use pinion_spec::assignment::{Assignment, Version};
 use pinion_spec::strategy::TradingState;
 
 use super::deliver::{Pass, deliver};
-use super::pool::known_token;
+use super::pool::token;
 use super::{Context, Memory, RoundError};
 use crate::crd::{Strategy, Tenant};
 use crate::pods::Address;
@@ -26,7 +26,7 @@ pub(super) async fn first(
     let states: BTreeMap<String, TradingState> =
         strategies.iter().map(|strategy| (strategy.name_any(), strategy.spec.0.trading_state)).collect();
     for (pool, fleet) in &mut memory.fleets {
-        let Some(token) = known_token(context, pool, &name) else { continue };
+        let Some(token) = token(context, &name) else { continue };
         let calls = memory.calls.entry(pool.clone()).or_default();
         let mut tightened = BTreeSet::new();
         for (pod, document) in &mut fleet.documents {

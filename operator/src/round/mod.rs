@@ -24,7 +24,7 @@ use crate::admit::{Refusal, admit};
 use crate::apply::{WriteError, Writer};
 use crate::cache::Cache;
 use crate::claim::{Claim, grant};
-use crate::clock::now;
+use crate::clock::{mono_ns, now};
 use crate::crd::{RuntimePool, Strategy, Tenant};
 use crate::credentials::Credentials;
 use crate::desired::assignment::AssignmentError;
@@ -35,7 +35,7 @@ use crate::kinds::Kind;
 use crate::leader::{Leadership, NotLeader};
 use crate::metrics::Metrics;
 use crate::modules::{ModuleError, Modules};
-use crate::names::{MANAGER_STATUS, MANAGER_TENANT};
+use crate::names::{ADMIN_TOKEN_SECRET, MANAGER_STATUS, MANAGER_TENANT};
 use crate::pods::Pods;
 use crate::status::{self, PoolView, StrategyView, TenantView};
 use calls::Calls;
@@ -48,6 +48,8 @@ const POLL: Duration = Duration::from_secs(2);
 const POLL_BUSY: Duration = Duration::from_millis(200);
 /// A tenant that is not there is looked at again when something changes.
 const IDLE: Duration = Duration::from_secs(3_600);
+/// From a RoleBinding to when the apiserver surely goes by it. Sooner its refusals are no news.
+const RIGHTS_KNOWN: Duration = Duration::from_millis(500);
 
 /// What every round needs.
 pub struct Context {
@@ -87,6 +89,8 @@ pub struct Memory {
     calls: BTreeMap<String, Calls>,
     /// When modules were last cleared away, monotonic nanoseconds.
     cleared_ns: Option<u64>,
+    /// When the operator gave itself its rights in the namespace, if it was in this term; monotonic nanoseconds.
+    let_in_ns: Option<u64>,
 }
 
 /// A round that could not be finished.
@@ -159,10 +163,14 @@ pub async fn round(context: &Arc<Context>, name: &str, memory: &mut Memory) -> R
         TenantView { strategies: strategies.len(), cores: 0, prefixes: granted.clone(), trouble: Vec::new() };
     if !deleting {
         context.writer.finalizer(Kind::Tenant, name, name, FINALIZER, true).await?;
-        if let Some(taken) = furnish(context, &tenant).await? {
-            view.trouble.push((Reason::NamespaceTaken, taken));
-            report_tenant(context, &tenant, &view).await?;
-            return Ok(POLL);
+        match furnish(context, &tenant, memory).await? {
+            Furnished::Done => {}
+            Furnished::JustLetIn => return Ok(POLL_BUSY),
+            Furnished::Taken(why) => {
+                view.trouble.push((Reason::NamespaceTaken, why));
+                report_tenant(context, &tenant, &view).await?;
+                return Ok(POLL);
+            }
         }
     }
     let missing = context.credentials.missing(name, tenant.spec.0.kafka.credentials.as_ref()).await;
@@ -245,11 +253,21 @@ pub async fn round(context: &Arc<Context>, name: &str, memory: &mut Memory) -> R
     Ok(next)
 }
 
-/// The tenant's namespace and what is in it. Returns why not, if the namespace is somebody else's.
-async fn furnish(context: &Context, resource: &Tenant) -> Result<Option<String>, RoundError> {
+/// What became of a tenant's namespace.
+enum Furnished {
+    /// All is there.
+    Done,
+    /// The operator has just been given its rights there, which the apiserver takes a moment to know.
+    JustLetIn,
+    /// It is somebody else's, and why that is thought.
+    Taken(String),
+}
+
+/// The tenant's namespace and what is in it.
+async fn furnish(context: &Context, resource: &Tenant, memory: &mut Memory) -> Result<Furnished, RoundError> {
     let name = resource.name_any();
     let (writer, cache) = (&context.writer, context.cache());
-    let objects = tenant::objects(resource);
+    let objects = tenant::objects(resource, &context.namespace);
     if cache.get(Kind::Namespace, &name, &name).is_none() {
         writer.create(Kind::Namespace, &objects.namespace, MANAGER_TENANT).await?;
     }
@@ -262,9 +280,19 @@ async fn furnish(context: &Context, resource: &Tenant) -> Result<Option<String>,
             .map_err(|source| RoundError::Read(name.clone(), source))?,
     };
     if here.is_some_and(|here| !tenant::is_own(&here, resource)) {
-        return Ok(Some(format!("the namespace {name} was there before the tenant; name the tenant differently")));
+        let why = format!("the namespace {name} was there before the tenant; name the tenant differently");
+        return Ok(Furnished::Taken(why));
     }
     writer.apply(Kind::Namespace, &objects.namespace, MANAGER_TENANT).await?;
+    let was_let_in = cache.get(Kind::RoleBinding, &name, &objects.operator.name_any()).is_some();
+    writer.apply(Kind::RoleBinding, &objects.operator, MANAGER_TENANT).await?;
+    if !was_let_in {
+        memory.let_in_ns = Some(mono_ns());
+    }
+    let since = memory.let_in_ns.map(|at_ns| Duration::from_nanos(mono_ns().saturating_sub(at_ns)));
+    if since.is_some_and(|since| since < RIGHTS_KNOWN) {
+        return Ok(Furnished::JustLetIn);
+    }
     // What denies comes before what could be denied.
     for policy in network::policies(resource, &context.namespace) {
         writer.apply(Kind::NetworkPolicy, &policy, MANAGER_TENANT).await?;
@@ -274,13 +302,15 @@ async fn furnish(context: &Context, resource: &Tenant) -> Result<Option<String>,
     for account in &objects.accounts {
         writer.apply(Kind::ServiceAccount, account, MANAGER_TENANT).await?;
     }
-    for role in &objects.roles {
-        writer.apply(Kind::Role, role, MANAGER_TENANT).await?;
-    }
     for binding in &objects.bindings {
         writer.apply(Kind::RoleBinding, binding, MANAGER_TENANT).await?;
     }
-    Ok(None)
+    if cache.get(Kind::Secret, &name, ADMIN_TOKEN_SECRET).is_none() {
+        let mut random = [0; 32];
+        getrandom::fill(&mut random).map_err(|error| RoundError::Random(error.to_string()))?;
+        writer.create(Kind::Secret, &tenant::admin_token(resource, &random), MANAGER_TENANT).await?;
+    }
+    Ok(Furnished::Done)
 }
 
 async fn admission(

@@ -24,7 +24,7 @@ use crate::desired::assignment::{Terms, config_map, documents};
 use crate::desired::pool as desired;
 use crate::fleet::{Fleet, ordinal};
 use crate::kinds::Kind;
-use crate::names::{LABEL_POOL, MANAGER_ASSIGNMENT, MANAGER_POOL, QUOTA, admin_token_secret, assignment_config_map};
+use crate::names::{ADMIN_TOKEN_SECRET, LABEL_POOL, MANAGER_ASSIGNMENT, MANAGER_POOL, QUOTA, assignment_config_map};
 use crate::pinning::Pinning;
 use crate::place::PoolSize;
 use crate::plan::{Candidate, Plan, plan};
@@ -69,7 +69,7 @@ pub(super) async fn open(context: &Arc<Context>, pool: &RuntimePool, memory: &mu
     let listed = context.cache().list(Kind::Pod, &namespace);
     let own = listed.iter().map(AsRef::as_ref).filter(|pod| pod["metadata"]["labels"][LABEL_POOL] == name.as_str());
     fleet.observe(own, now());
-    if is_first && let Some(token) = known_token(context, &name, &namespace) {
+    if is_first && let Some(token) = token(context, &namespace) {
         let calls = memory.calls.entry(name).or_default();
         let address = |ip| Some(Address { ip, token: token.clone() });
         deliver(context, fleet, calls, &namespace, &address, &Pass::First).await?;
@@ -109,7 +109,7 @@ async fn advance(
 ) -> Result<Done, RoundError> {
     let (name, namespace) = (pool.name_any(), namespace(pool));
     let epoch = context.leadership().epoch()?;
-    let token = token(context, pool, &namespace).await?;
+    let token = token(context, &namespace);
     context.writer.apply(Kind::Service, &desired::service(pool), MANAGER_POOL).await?;
     context.writer.apply(Kind::PodDisruptionBudget, &desired::disruption_budget(pool), MANAGER_POOL).await?;
     let address = |ip| token.as_ref().map(|token| Address { ip, token: token.clone() });
@@ -216,20 +216,10 @@ fn namespace(pool: &RuntimePool) -> String {
     pool.namespace().unwrap_or_default()
 }
 
-/// The token of the pool's admin ports; made once. `None` until Kubernetes has it.
-async fn token(context: &Context, pool: &RuntimePool, namespace: &str) -> Result<Option<String>, RoundError> {
-    let name = pool.name_any();
-    if context.cache().get(Kind::Secret, namespace, &admin_token_secret(&name)).is_none() {
-        let mut random = [0; 32];
-        getrandom::fill(&mut random).map_err(|error| RoundError::Random(error.to_string()))?;
-        context.writer.create(Kind::Secret, &desired::admin_token(pool, &random), MANAGER_POOL).await?;
-    }
-    Ok(known_token(context, &name, namespace))
-}
-
-pub(super) fn known_token(context: &Context, pool: &str, namespace: &str) -> Option<String> {
-    let secret = context.cache().typed::<Secret>(Kind::Secret, namespace, &admin_token_secret(pool));
-    String::from_utf8(secret?.data?.remove("token")?.0).ok()
+/// The token of the tenant's admin ports. `None` until the watch has it.
+pub(super) fn token(context: &Context, namespace: &str) -> Option<String> {
+    let secret = context.cache().typed::<Secret>(Kind::Secret, namespace, ADMIN_TOKEN_SECRET)?;
+    String::from_utf8(secret.data?.remove("token")?.0).ok()
 }
 
 /// The pool as the terms before have left it.

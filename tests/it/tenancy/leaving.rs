@@ -139,7 +139,6 @@ fn a_deleted_pool_stays_until_its_pods_run_nothing_leaves_nothing_and_what_it_ra
         "service/default",
         "poddisruptionbudget/default",
         "configmap/default-assignment",
-        "secret/default-admin-token",
         "pod/default-0",
     ] {
         gone(desk.cluster, &desk.name, what);

@@ -215,7 +215,7 @@ fn its_people_neither_read_nor_change_what_is_in_the_firsts_namespace() {
     let namespace = first.name.as_str();
     let halted = r#"{"spec":{"tradingState":"HALTED"}}"#;
     ground.second_may_not(&[
-        &["get", "secret", "default-admin-token", "--namespace", namespace],
+        &["get", "secret", "pinion-admin-token", "--namespace", namespace],
         &["get", "secrets", "--namespace", namespace],
         &["get", "configmap", "record-only-1", "--namespace", namespace],
         &["get", "configmap", "default-assignment", "--namespace", namespace],
@@ -259,7 +259,7 @@ fn its_people_do_not_widen_what_their_own_namespace_allows() {
         &["delete", "networkpolicy", "default-deny", "--namespace", namespace],
         &["delete", "resourcequota", "pinion", "--namespace", namespace],
         &["get", "secret", "kafka-client", "--namespace", namespace],
-        &["get", "secret", "default-admin-token", "--namespace", namespace],
+        &["get", "secret", "pinion-admin-token", "--namespace", namespace],
         &[
             "patch",
             "runtimepool",
@@ -351,7 +351,7 @@ fn the_firsts_admin_port_does_nothing_without_its_own_token() {
     let Some(ground) = ground() else { return };
     let (first, second) = (&ground.first, &ground.second);
     let token = |party: &Party| {
-        let data = read(ground.cluster, &party.name, "secret/default-admin-token", "{.data.token}");
+        let data = read(ground.cluster, &party.name, "secret/pinion-admin-token", "{.data.token}");
         use base64::Engine as _;
         String::from_utf8(base64::engine::general_purpose::STANDARD.decode(data).unwrap()).unwrap()
     };

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -52,6 +53,15 @@ pub(super) fn format(jars: &Path, properties: &Path, users: &[String]) -> Result
 /// Runs one of Kafka's tools; what it says.
 pub(super) fn tool(jars: &Path, main: &str, args: &[&str]) -> Result<String, String> {
     run(java(jars).arg(main).args(args))
+}
+
+/// Writes one of Kafka's tools as a program of its own, as Kafka's distribution has it.
+pub(super) fn write_tool(jars: &Path, main: &str, path: &Path) -> std::io::Result<()> {
+    let quoted = |text: &std::ffi::OsStr| format!("'{}'", text.to_string_lossy());
+    let java = java(jars);
+    let words: Vec<String> = std::iter::once(java.get_program()).chain(java.get_args()).map(quoted).collect();
+    std::fs::write(path, format!("#!/bin/sh\nexec {} {main} \"$@\"\n", words.join(" ")))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
 }
 
 /// Runs a program to its end; what it says on both streams, as the error too.

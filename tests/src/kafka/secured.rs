@@ -145,6 +145,24 @@ impl Secured {
         });
     }
 
+    /// Puts Kafka's own programs for topics, users and rights into a folder, by the names under which Kafka has them, with the
+    /// administrator's settings (`admin.properties`) and the certificate of the authority (`ca.pem`).
+    ///
+    /// # Panics
+    /// If they cannot be written.
+    pub fn put_tools(&self, folder: &Path) {
+        for (name, class) in [
+            ("kafka-topics.sh", "org.apache.kafka.tools.TopicCommand"),
+            ("kafka-configs.sh", "kafka.admin.ConfigCommand"),
+            ("kafka-acls.sh", "org.apache.kafka.tools.AclCommand"),
+        ] {
+            process::write_tool(&self.broker.jars, class, &folder.join(name)).expect("write a script");
+        }
+        let put = |name: &str, from: PathBuf| fs::copy(from, folder.join(name)).expect("copy a file");
+        put("admin.properties", self.broker.dir.join(ADMIN_SETTINGS));
+        put("ca.pem", authority(&self.broker.dir));
+    }
+
     /// A client's configuration that logs in as `user` by password.
     pub(super) fn client(&self, user: &str) -> ClientConfig {
         let mut config = ClientConfig::new();

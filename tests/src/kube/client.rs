@@ -48,6 +48,12 @@ impl Cluster {
         self.plan.pki.path("ca.crt")
     }
 
+    /// The folder with kubectl and helm.
+    #[must_use]
+    pub fn programs(&self) -> &Path {
+        self.plan.bin
+    }
+
     /// The cluster's folder: `logs/` holds a file per component. It goes when the cluster goes.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -147,6 +153,17 @@ impl Cluster {
         let path = self.plan.kubeconfig(name);
         std::fs::write(&path, self.plan.pki.kubeconfig(&self.server(), name)).expect("write a kubeconfig");
         path
+    }
+
+    /// What an account of `pinion-system` has asked the apiserver for so far, as audit events.
+    ///
+    /// # Panics
+    /// If the log cannot be read.
+    #[must_use]
+    pub fn audited(&self) -> Vec<serde_json::Value> {
+        let log = std::fs::read_to_string(self.plan.audit_log()).expect("read the audit log");
+        // The last line may be half written.
+        log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// Brings an image, an OCI archive in a tar file, to the real node; pods that name it say `imagePullPolicy: Never`.

@@ -51,6 +51,11 @@ impl Plan {
         command
     }
 
+    /// What the operator's account has asked for, one JSON object a line.
+    pub(super) fn audit_log(&self) -> PathBuf {
+        self.folder.join("logs/audit.log")
+    }
+
     /// kubectl, as `cluster-admin`.
     pub(super) fn kubectl(&self) -> Command {
         self.client("kubectl")
@@ -93,7 +98,8 @@ impl Plan {
         apiserver.args([
             // As on a real cluster: nodes and clients have the rights that they are given.
             "--authorization-mode=Node,RBAC",
-            "--enable-admission-plugins=NodeRestriction",
+            // The second is what some distributions have besides: who makes an owner hold up its own deletion must have a right to.
+            "--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement",
             "--anonymous-auth=false",
             "--allow-privileged=true",
             "--service-account-issuer=https://kubernetes.default.svc",
@@ -104,6 +110,8 @@ impl Plan {
             "--requestheader-group-headers=X-Remote-Group",
             "--requestheader-extra-headers-prefix=X-Remote-Extra-",
         ]);
+        apiserver.arg(flag("audit-policy-file", super::tools::recipe_folder().join("audit.yaml")));
+        apiserver.arg(flag("audit-log-path", self.audit_log()));
         apiserver.arg(format!("--etcd-servers={}", self.etcd));
         apiserver.arg(format!("--bind-address={}", self.host));
         apiserver.arg(format!("--secure-port={}", self.apiserver_port));

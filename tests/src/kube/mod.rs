@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub use client::{Frozen, Part};
 pub use node::{NODE_ADDRESS, REAL_NODE};
 pub use proxy::Proxy;
-pub use tools::prometheus_folder;
+pub use tools::{helm, prometheus_definitions, prometheus_folder};
 
 use component::Component;
 use control::Plan;

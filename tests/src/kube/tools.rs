@@ -37,6 +37,32 @@ pub fn prometheus_folder() -> Option<PathBuf> {
     }
 }
 
+/// helm for what needs no cluster, or a loud skip.
+#[must_use]
+pub fn helm() -> Option<Command> {
+    match control() {
+        Ok(bin) => Some(Command::new(bin.join("helm"))),
+        Err(why) => {
+            skip(&why);
+            None
+        }
+    }
+}
+
+/// The custom resource definitions by which the Prometheus operator is told of pods and services to scrape, and of rules.
+///
+/// # Panics
+/// If they cannot be had.
+#[must_use]
+pub fn prometheus_definitions() -> Vec<PathBuf> {
+    let script = recipe_folder().join("monitoring.sh");
+    let output = Command::new(&script).stdin(Stdio::null()).output().expect("run monitoring.sh");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let folder = PathBuf::from(String::from_utf8(output.stdout).expect("a path in UTF-8").trim());
+    let file = |kind| folder.join(format!("monitoring.coreos.com_{kind}.yaml"));
+    ["servicemonitors", "podmonitors", "prometheusrules"].map(file).into()
+}
+
 /// Runs `fetch.sh`, whose progress is seen past the test harness' capture: the first time takes minutes.
 fn fetch(part: &str) -> Result<PathBuf, String> {
     if std::env::var("PINION_KUBE").is_ok_and(|value| value == "off") {
