@@ -15,7 +15,7 @@ use crate::scale::{Reading, ShardLoad, Unread};
 const KEPT: [&Metric; 6] = [
     &names::SHARD_RECORDS,
     &names::SHARD_BUSY,
-    &names::KAFKA_LAG,
+    &names::SHARD_LAG,
     &names::KAFKA_LAG_SECONDS,
     &names::ORDERS,
     &names::LATENCY_QUANTILE,
@@ -134,7 +134,7 @@ impl Part<'_> {
             return Err(Unread::NotYet(format!("pod {} has been read only once", self.pod)));
         }
         let both = |metric| (self.before.of_shards(metric, group), self.after.of_shards(metric, group));
-        let (records, busy, lag) = (both(&names::SHARD_RECORDS), both(&names::SHARD_BUSY), both(&names::KAFKA_LAG));
+        let (records, busy, lag) = (both(&names::SHARD_RECORDS), both(&names::SHARD_BUSY), both(&names::SHARD_LAG));
         let load = |(shard, slot): (&u16, &Slot)| -> Result<ShardLoad, Unread> {
             let missing = || Unread::NotYet(format!("pod {} has no figures of shard {shard}", self.pod));
             let pair = |(before, after): &(BTreeMap<_, f64>, BTreeMap<_, f64>), worker| {
@@ -270,8 +270,7 @@ mod tests {
     /// A pod whose shards of group `g` have done so many records, in so many seconds of its worker, with so many left.
     fn figures(at_seconds: u64, shards: &[(u16, u64, f64, u64)]) -> Figures {
         let mut text =
-            "# HELP x y\npinion_build_info{version=\"1\"} 1\npinion_kafka_lag_records{feed=\"g\",shard=\"\"} 9\n"
-                .to_owned();
+            "# HELP x y\npinion_build_info{version=\"1\"} 1\npinion_kafka_lag_records{feed=\"g\"} 9\n".to_owned();
         for (shard, records, busy, lag) in shards {
             let line = |metric: &str, group: &str, worker: &str, value: String| {
                 format!("{metric}{{feed=\"{group}\",shard=\"{shard}\"{worker}}} {value}\n")
@@ -280,7 +279,7 @@ mod tests {
             text += &line("pinion_shard_records_total", "g", worker, records.to_string());
             text += &line("pinion_shard_records_total", "other", worker, "77".into());
             text += &line("pinion_shard_busy_seconds_total", "g", worker, busy.to_string());
-            text += &line("pinion_kafka_lag_records", "g", "", lag.to_string());
+            text += &line("pinion_shard_lag_records", "g", "", lag.to_string());
         }
         Figures::read(&text, at_seconds * 1_000_000_000)
     }

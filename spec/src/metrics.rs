@@ -189,6 +189,12 @@ pub const SHARD_RECORDS: Metric = counter(
     "Records of a shard that its worker has done, since the shard came to it.",
 );
 
+pub const SHARD_LAG: Metric = gauge(
+    "pinion_shard_lag_records",
+    &["feed", "shard"],
+    "Records of a shard's own partitions between the last one that is done and the log's end.",
+);
+
 pub const SHARD_BUSY: Metric = counter(
     "pinion_shard_busy_seconds_total",
     &["feed", "shard", "worker"],
@@ -200,8 +206,8 @@ pub const KAFKA_CONNECTED: Metric =
 
 pub const KAFKA_LAG: Metric = gauge(
     "pinion_kafka_lag_records",
-    &["feed", "shard"],
-    "Records of the shard between the last one that is done and the log's end; no shard: of inputs that every shard sees.",
+    &["feed"],
+    "Records between the last one that is done and the log's end, of all partitions that are read here.",
 );
 
 pub const KAFKA_SENT: Metric =
@@ -221,8 +227,8 @@ pub const KAFKA_DELIVERY_ERRORS: Metric = counter(
 
 pub const KAFKA_LAG_SECONDS: Metric = gauge(
     "pinion_kafka_lag_seconds",
-    &["feed", "shard"],
-    "Age by Kafka's timestamp of the shard's last record read, while records wait; 0 at the end.",
+    &["feed"],
+    "Age by Kafka's timestamp of the last record read, while records wait, of the partition furthest behind; 0 at the end.",
 );
 
 pub const ASSIGNMENT_EPOCH: Metric =
@@ -295,7 +301,7 @@ pub const PROCESS_START: Metric =
     gauge("pinion_process_start_time_seconds", &[], "When the process started, seconds since the Unix epoch.");
 
 /// Every metric of a runtime, in the order in which an event meets them.
-pub const ALL: [Metric; 49] = [
+pub const ALL: [Metric; 50] = [
     BUILD_INFO,
     PROCESS_START,
     PROCESS_CPU,
@@ -319,6 +325,7 @@ pub const ALL: [Metric; 49] = [
     EVENTS,
     WORKER_PINNED,
     WORKER_BUSY,
+    SHARD_LAG,
     SHARD_RECORDS,
     SHARD_BUSY,
     LATENCY,

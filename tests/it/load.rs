@@ -58,7 +58,7 @@ fn a_hot_partition_shows_in_the_figures_of_its_shard_alone() {
     });
     assert_eq!(records(&runtime), [250.0, 250.0, 9_250.0, 250.0]);
     runtime.until("nothing to wait any more", START, |runtime| {
-        (0..PARTITIONS).all(|shard| of_shard(runtime, &strategy, &metrics::KAFKA_LAG, shard) == 0.0).then_some(())
+        (0..PARTITIONS).all(|shard| of_shard(runtime, &strategy, &metrics::SHARD_LAG, shard) == 0.0).then_some(())
     });
     let busy: Vec<f64> =
         (0..PARTITIONS).map(|shard| of_shard(&runtime, &strategy, &metrics::SHARD_BUSY, shard)).collect();
@@ -88,11 +88,11 @@ fn the_lag_of_a_shard_whose_partition_is_paused_goes_on_growing() {
     let paused = runtime.count(&metrics::PARTITION_PAUSED, &[]);
     let known = until("the lag to be of the whole log", Duration::from_secs(20), || {
         let done = of_shard(&runtime, &strategy, &metrics::SHARD_RECORDS, 1);
-        let lag = of_shard(&runtime, &strategy, &metrics::KAFKA_LAG, 1);
+        let lag = of_shard(&runtime, &strategy, &metrics::SHARD_LAG, 1);
         (done + lag >= all).then_some((done, lag))
     });
     println!("{} of {all} records done, {} wait", known.0, known.1);
     assert_eq!(runtime.count(&metrics::PARTITION_PAUSED, &[]), paused, "it was paused all the time");
-    assert_eq!(of_shard(&runtime, &strategy, &metrics::KAFKA_LAG, 0), 0.0, "the others are not behind");
+    assert_eq!(of_shard(&runtime, &strategy, &metrics::SHARD_LAG, 0), 0.0, "the others are not behind");
     runtime.kill9();
 }

@@ -7,7 +7,10 @@ use pinion_spec::metrics::{self as names, LATENCY_BUCKETS_NS, LATENCY_QUANTILES,
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric as Sample, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 
-use super::{EventKind, Latency, Metrics, ORDER_LABELS, PartitionMetrics, SentMetrics, cgroup, locked, process};
+use super::{
+    EventKind, Latency, Metrics, ORDER_LABELS, PartitionMetrics, PartitionsMetrics, SentMetrics, cgroup, locked,
+    process,
+};
 use crate::clock::{mono_ns, wall_ns};
 use crate::decode::DecodeError;
 use crate::egress::EgressMetrics;
@@ -69,7 +72,10 @@ fn assignment(metrics: &Metrics, out: &mut Exposition) {
 fn feeds(metrics: &Metrics, out: &mut Exposition) {
     for feed in metrics.feeds() {
         let group = feed.group.as_str();
+        let (records, age_ns) = lag(feed.partitions.get().into_iter().flat_map(PartitionsMetrics::all));
+        out.gauge(&names::KAFKA_LAG_SECONDS, &[group], seconds(age_ns));
         out.gauge(&names::KAFKA_CONNECTED, &[group], to_f64(feed.connected.get()));
+        out.gauge(&names::KAFKA_LAG, &[group], to_f64(records));
         out.counter(&names::RECORDS, &[group], feed.records.get());
         out.counter(&names::RECORD_BYTES, &[group], feed.bytes.get());
         out.counter(&names::RECORDS_SKIPPED, &[group], feed.skipped.get());
@@ -85,7 +91,7 @@ fn feeds(metrics: &Metrics, out: &mut Exposition) {
     }
 }
 
-/// The shards that run here, each with its load and its lag; and the lag of what every shard sees.
+/// The shards that run here, each with its load and its lag.
 fn shards(metrics: &Metrics, out: &mut Exposition) {
     let feeds = metrics.feeds();
     let partitions = |group: &str| feeds.iter().find(|feed| feed.group == group).and_then(|feed| feed.partitions.get());
@@ -96,17 +102,14 @@ fn shards(metrics: &Metrics, out: &mut Exposition) {
         out.sample(&names::SHARD_BUSY, &[group, &number, &worker], seconds(shard.busy_ns.get()));
         // One that changes its worker may have two for a moment.
         if let Some(partitions) = partitions(group).filter(|_| shown.insert((shard.group.clone(), shard.shard))) {
-            lag(out, [group, &number], partitions.of_shard(Some(shard.shard)));
-        }
-    }
-    for feed in &feeds {
-        if let Some(partitions) = feed.partitions.get().filter(|partitions| partitions.has_broadcast()) {
-            lag(out, [&feed.group, ""], partitions.of_shard(None));
+            let lag = partitions.of_shard(shard.shard).map(|partition| partition.lag_records.get()).sum();
+            out.gauge(&names::SHARD_LAG, &[group, &number], to_f64(lag));
         }
     }
 }
 
-fn lag<'a>(out: &mut Exposition, labels: [&str; 2], partitions: impl Iterator<Item = &'a PartitionMetrics>) {
+/// How far a feed is behind: all records that wait, and the age of the partition furthest behind, ns.
+fn lag<'a>(partitions: impl Iterator<Item = &'a PartitionMetrics>) -> (i64, u64) {
     let now_ns = wall_ns();
     let (mut records, mut age_ns) = (0, 0);
     for partition in partitions {
@@ -117,8 +120,7 @@ fn lag<'a>(out: &mut Exposition, labels: [&str; 2], partitions: impl Iterator<It
             age_ns = age_ns.max(now_ns.saturating_sub(last_ns));
         }
     }
-    out.gauge(&names::KAFKA_LAG, &labels, to_f64(records));
-    out.gauge(&names::KAFKA_LAG_SECONDS, &labels, seconds(age_ns));
+    (records, age_ns)
 }
 
 fn workers(metrics: &Metrics, out: &mut Exposition) {

@@ -64,20 +64,10 @@ impl PartitionsMetrics {
         self.partitions.iter().flatten()
     }
 
-    /// The partitions of one shard, or with `None` those that every shard sees.
-    pub fn of_shard(&self, shard: Option<u16>) -> impl Iterator<Item = &PartitionMetrics> {
-        let topics = self.broadcast.iter().zip(&self.partitions);
-        topics.filter(move |(broadcast, _)| **broadcast == shard.is_none()).flat_map(move |(_, partitions)| match shard
-        {
-            Some(shard) => partitions.get(usize::from(shard)..=usize::from(shard)).unwrap_or_default(),
-            None => partitions.as_slice(),
-        })
-    }
-
-    /// Whether any topic is one that every shard sees.
-    #[must_use]
-    pub fn has_broadcast(&self) -> bool {
-        self.broadcast.contains(&true)
+    /// The shard's own partitions: what every shard sees is none's.
+    pub fn of_shard(&self, shard: u16) -> impl Iterator<Item = &PartitionMetrics> {
+        let own = self.broadcast.iter().zip(&self.partitions).filter(|(broadcast, _)| !**broadcast);
+        own.filter_map(move |(_, partitions)| partitions.get(usize::from(shard)))
     }
 }
 
@@ -129,6 +119,7 @@ mod tests {
         mark(2, 1, 100);
         mark(2, 3, 1_000);
         let lag = |shard| partitions.of_shard(shard).map(|partition| partition.lag_records.get()).sum::<i64>();
-        assert_eq!([lag(Some(0)), lag(Some(1)), lag(Some(3)), lag(Some(9)), lag(None)], [0, 101, 1_000, 0, 10]);
+        assert_eq!([0, 1, 3, 9].map(lag), [0, 101, 1_000, 0]);
+        assert_eq!(partitions.all().map(|partition| partition.lag_records.get()).sum::<i64>(), 1_111);
     }
 }

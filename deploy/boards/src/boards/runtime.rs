@@ -19,7 +19,7 @@ pub(super) fn board() -> Board {
         about: "Do the processes have the cores, the memory and the Kafka that they need, and what is assigned to them?",
         variables,
         marks: super::latency::marks(),
-        rows: vec![processes(), cores(), rings(), kafka(), assignments()],
+        rows: vec![processes(), cores(), shards(), rings(), kafka(), assignments()],
     }
 }
 
@@ -112,6 +112,33 @@ fn cores() -> Row {
             )
             .query(here(of(&metrics::PROCESS_START).changes("1h")).max(&["instance"]), "{{instance}}")
             .limits(Some(1.0), Some(3.0)),
+        ],
+    }
+}
+
+fn shards() -> Row {
+    let shard = &["instance", "feed", "shard", "worker"];
+    Row {
+        title: "Shards",
+        panels: vec![
+            Panel::lines(
+                "Busy share of each shard",
+                "What a shard takes of its worker's core, for all strategies of its group. One that takes most of a core is not helped by more workers.",
+                "percentunit",
+            )
+            .query(rate(&metrics::SHARD_BUSY).sum(shard), "{{instance}} {{feed}} {{shard}} on {{worker}}")
+            .most(1.0)
+            .size(8, 8),
+            Panel::lines("Records done of each shard", "By its worker, a second.", "recps")
+                .query(rate(&metrics::SHARD_RECORDS).sum(shard), "{{instance}} {{feed}} {{shard}} on {{worker}}")
+                .size(8, 8),
+            Panel::lines(
+                "Records that wait for each shard",
+                "Between the last one that is done and the log's end, rings included.",
+                "short",
+            )
+            .query(now(&metrics::SHARD_LAG).max(&["instance", "feed", "shard"]), "{{instance}} {{feed}} {{shard}}")
+            .size(8, 8),
         ],
     }
 }
