@@ -9,15 +9,18 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use tokio::sync::watch;
 
+use crate::leader::Leadership;
 use crate::metrics::Metrics;
 
 #[derive(Clone)]
 struct Shown {
     metrics: Arc<Metrics>,
     synced: watch::Receiver<bool>,
+    leadership: Arc<Leadership>,
 }
 
-/// Serves until the listener fails. Ready is who could lead at once: one whose watches have seen everything.
+/// Serves until the listener fails. Ready is who could lead at once: one whose watches have seen everything, and whom the apiserver
+/// answers. Not being ready costs nothing but the sign: nothing is restarted for it.
 ///
 /// # Errors
 /// What the listener says.
@@ -25,12 +28,13 @@ pub async fn serve(
     listener: tokio::net::TcpListener,
     metrics: Arc<Metrics>,
     synced: watch::Receiver<bool>,
+    leadership: Arc<Leadership>,
 ) -> std::io::Result<()> {
     let router = Router::new()
         .route("/metrics", get(show))
         .route("/live", get(|| async { "live\n" }))
         .route("/ready", get(ready))
-        .with_state(Shown { metrics, synced });
+        .with_state(Shown { metrics, synced, leadership });
     axum::serve(listener, router).await
 }
 
@@ -42,9 +46,12 @@ async fn show(State(shown): State<Shown>) -> Response {
 }
 
 async fn ready(State(shown): State<Shown>) -> Response {
-    if *shown.synced.borrow() {
-        "ready\n".into_response()
+    let not = if !*shown.synced.borrow() {
+        "the watches have not seen everything yet\n"
+    } else if !shown.leadership.is_heard() {
+        "the apiserver does not answer about the lease\n"
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the watches have not seen everything yet\n").into_response()
-    }
+        return "ready\n".into_response();
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, not).into_response()
 }

@@ -5,11 +5,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a fixture that fails is a test that fails")]
 
+pub mod bounds;
 pub mod captures;
 pub mod http;
 pub mod images;
 pub mod kafka;
 pub mod kube;
+pub mod model_pods;
 pub mod native;
 pub mod operator;
 pub mod pod;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -42,6 +43,15 @@ impl Operator {
     /// If it does not start.
     #[must_use]
     pub fn start(cluster: &Cluster, identity: &str) -> Self {
+        Self::start_through(cluster, identity, &cluster.kubeconfig())
+    }
+
+    /// The same, with this kubeconfig.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_through(cluster: &Cluster, identity: &str, kubeconfig: &Path) -> Self {
         let namespace = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}");
         cluster.apply(&namespace);
         let scratch = Scratch::new();
@@ -49,7 +59,7 @@ impl Operator {
         let log = File::create(scratch.path().join("log")).expect("make a log file");
         let mut command = Command::new(program("pinion-operator", "pinion-operator"));
         command.args(["--namespace", NAMESPACE, "--identity", identity, "--listen", &listen.to_string()]);
-        command.arg("--kubeconfig").arg(cluster.kubeconfig()).env("NO_PROXY", "*");
+        command.arg("--kubeconfig").arg(kubeconfig).env("NO_PROXY", "*");
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("run pinion-operator");
         let watchdog = watchdog::watch(&child, scratch.path()).unwrap_or_else(|error| {
@@ -81,6 +91,33 @@ impl Operator {
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.scratch.path().join("log")).unwrap_or_default()
+    }
+
+    /// Memory that it has in RAM now, and at most had, MiB.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn memory_mib(&self) -> (u64, u64) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a running process");
+        let kib = |name: &str| -> Option<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim().trim_end_matches("kB").trim().parse().ok()
+        };
+        (kib("VmRSS:").unwrap_or(0) / 1024, kib("VmHWM:").unwrap_or(0) / 1024)
+    }
+
+    /// CPU time that it has had, seconds.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn cpu_seconds(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("a running process");
+        let fields: Vec<f64> =
+            stat.rsplit(')').next().unwrap_or_default().split(' ').filter_map(|field| field.parse().ok()).collect();
+        // After the name and the state: utime and stime are the 11th and 12th, in hundredths of a second.
+        (fields.get(10).unwrap_or(&0.0) + fields.get(11).unwrap_or(&0.0)) / 100.0
     }
 
     /// SIGKILL.

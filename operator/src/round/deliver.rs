@@ -3,16 +3,32 @@
 //! A pod whose last call failed is only asked for a report, which renews nothing: so the end of its lease stays where it is, and
 //! its shards can go elsewhere in time.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use futures::future::join_all;
 use pinion_spec::assignment::{Assignment, PodReport};
+use pinion_spec::pool::LEASE_SECONDS_DEFAULT;
 
 use super::{Context, POLL, POLL_BUSY, RoundError};
 use crate::clock::{mono_ns, now};
 use crate::fleet::{Fleet, Member};
+use crate::leader::RENEW_EVERY;
 use crate::pods::{Address, PodError};
+
+/// Renewals in a lease's time: two may fail.
+const RENEWALS: u32 = 3;
+/// An apiserver that is away for so long stops nobody with the default lease.
+const OUTAGE: Duration = Duration::from_secs(30);
+/// From its end until the pods hear: of asking for the Lease, of a round that asks the pods, and of one that renews.
+const RESUMED: Duration = Duration::from_secs(10);
+
+const _: () = {
+    let left = LEASE_SECONDS_DEFAULT as u64 * (RENEWALS as u64 - 1) / RENEWALS as u64;
+    assert!(left >= OUTAGE.as_secs() + RESUMED.as_secs());
+    assert!(RESUMED.as_secs() > 2 * (RENEW_EVERY.as_secs() + POLL.as_secs()));
+};
 
 /// What is to be sent to a pod.
 enum Errand<'a> {
@@ -22,29 +38,55 @@ enum Errand<'a> {
     Ask,
 }
 
-/// One call to each pod that is due for one. Returns whether anything new was learnt.
+/// One call to each pod that is due for one, and the modules that pods miss. Returns whether anything new was learnt.
 pub(super) async fn deliver(
     context: &Context,
     fleet: &mut Fleet,
     namespace: &str,
     address: &impl Fn(IpAddr) -> Option<Address>,
 ) -> Result<bool, RoundError> {
+    let documents = std::mem::take(&mut fleet.documents);
+    let learnt = renew(context, fleet, &documents, namespace, address).await;
+    fleet.documents = documents;
+    upload(context, fleet, namespace, address).await;
+    learnt
+}
+
+/// One call to each pod that is due for one, with these documents. Returns whether anything new was learnt.
+pub(super) async fn renew(
+    context: &Context,
+    fleet: &mut Fleet,
+    documents: &BTreeMap<String, Assignment>,
+    namespace: &str,
+    address: &impl Fn(IpAddr) -> Option<Address>,
+) -> Result<bool, RoundError> {
     context.leadership().epoch()?;
     let now_ns = mono_ns();
-    let documents = &fleet.documents;
     let calls = fleet.pods.iter().filter_map(|(name, member)| {
         let address = address(member.ip?)?;
         let errand = errand(member, documents.get(name), now_ns)?;
         Some(call(context, name.clone(), address, errand))
     });
     let answers = join_all(calls.collect::<Vec<_>>()).await;
-    let mut learnt = false;
-    for (name, lease_seconds, answer) in answers {
-        let Some(member) = fleet.pods.get_mut(&name) else { continue };
-        learnt |= take(member, lease_seconds, answer, namespace, &name);
-    }
-    upload(context, fleet, namespace, address).await;
-    Ok(learnt)
+    Ok(take_all(fleet, answers, namespace))
+}
+
+/// Puts these documents at once to the pods that they are for; to nobody else, whose answer would be waited for.
+pub(super) async fn put(
+    context: &Context,
+    fleet: &mut Fleet,
+    documents: &BTreeMap<String, Assignment>,
+    namespace: &str,
+    address: &impl Fn(IpAddr) -> Option<Address>,
+) -> Result<(), RoundError> {
+    context.leadership().epoch()?;
+    let calls = documents.iter().filter_map(|(name, document)| {
+        let member = fleet.pods.get(name).filter(|member| !member.suspect)?;
+        Some(call(context, name.clone(), address(member.ip?)?, Errand::Assign(document)))
+    });
+    let answers = join_all(calls.collect::<Vec<_>>()).await;
+    take_all(fleet, answers, namespace);
+    Ok(())
 }
 
 fn errand<'a>(member: &Member, document: Option<&'a Assignment>, now_ns: u64) -> Option<Errand<'a>> {
@@ -53,8 +95,7 @@ fn errand<'a>(member: &Member, document: Option<&'a Assignment>, now_ns: u64) ->
         return (since(member.asked_ns) >= POLL_BUSY).then_some(Errand::Ask);
     };
     let report = member.report.as_ref();
-    // Well inside the lease: two renewals may fail.
-    let renewal = since(member.renewed_ns) >= Duration::from_secs(u64::from(document.lease_seconds)) / 3;
+    let renewal = since(member.renewed_ns) >= Duration::from_secs(u64::from(document.lease_seconds)) / RENEWALS;
     if renewal || report.is_none_or(|report| report.version < document.version) {
         return Some(Errand::Assign(document));
     }
@@ -79,6 +120,15 @@ async fn call(context: &Context, name: String, address: Address, errand: Errand<
     };
     context.writer.metrics.called(label, outcome);
     (name, lease, answer)
+}
+
+fn take_all(fleet: &mut Fleet, answers: Vec<Answer>, namespace: &str) -> bool {
+    let mut learnt = false;
+    for (name, lease_seconds, answer) in answers {
+        let Some(member) = fleet.pods.get_mut(&name) else { continue };
+        learnt |= take(member, lease_seconds, answer, namespace, &name);
+    }
+    learnt
 }
 
 /// Remembers what came of a call. Returns whether it tells anything new.

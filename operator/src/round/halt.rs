@@ -7,7 +7,7 @@ use kube::ResourceExt as _;
 use pinion_spec::assignment::{Assignment, Version};
 use pinion_spec::strategy::TradingState;
 
-use super::deliver::deliver;
+use super::deliver::put;
 use super::pool::known_token;
 use super::{Context, Memory, RoundError};
 use crate::crd::{Strategy, Tenant};
@@ -26,13 +26,12 @@ pub(super) async fn first(
         strategies.iter().map(|strategy| (strategy.name_any(), strategy.spec.0.trading_state)).collect();
     for (pool, fleet) in &mut memory.fleets {
         let Some(token) = known_token(context, pool, &name) else { continue };
-        let mut tightened = false;
-        for document in fleet.documents.values_mut() {
-            tightened |= tighten(document, suspended, &states, epoch);
-        }
-        if tightened {
-            deliver(context, fleet, &name, &|ip| Some(Address { ip, token: token.clone() })).await?;
-        }
+        let documents = fleet.documents.iter_mut();
+        let tightened = documents.filter_map(|(pod, document)| {
+            tighten(document, suspended, &states, epoch).then(|| (pod.clone(), document.clone()))
+        });
+        let tightened: BTreeMap<String, Assignment> = tightened.collect();
+        put(context, fleet, &tightened, &name, &|ip| Some(Address { ip, token: token.clone() })).await?;
     }
     Ok(())
 }

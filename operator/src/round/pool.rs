@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, ResourceExt as _};
@@ -10,7 +11,7 @@ use pinion_spec::status::Reason;
 use pinion_spec::strategy::TradingState;
 use pinion_spec::tenant::TenantSpec;
 
-use super::deliver::deliver;
+use super::deliver::{deliver, put};
 use super::scrape::{figures, scrape};
 use super::{Admitted, Context, Memory, RoundError};
 use crate::cache::Key;
@@ -33,6 +34,9 @@ use crate::status::{Assigned, PoolView};
 
 /// The key of the ConfigMap under which releases are kept; no pod has this name, for a pod's ends with a number.
 const ROLLOUTS_KEY: &str = "rollouts.json";
+
+/// How long a term may take until it has read every pod twice.
+const FIGURES_GRACE: SignedDuration = SignedDuration::from_secs(20);
 
 /// What came of it.
 pub(super) struct Done {
@@ -58,15 +62,21 @@ pub(super) struct TenantPart<'a> {
     pub(super) missing: Option<&'a Missing>,
 }
 
-/// Finds out what there is of a pool. In a term's first round what runs is asked for before anything is decided about it.
-pub(super) async fn open(context: &Context, pool: &RuntimePool, memory: &mut Memory) -> Result<(), RoundError> {
-    let (name, namespace) = (pool.name_any(), pool.namespace().unwrap_or_default());
-    let is_first = !memory.fleets.contains_key(&name);
+/// What is known of a pool, with its pods as Kubernetes has them now.
+pub(super) fn attend<'a>(context: &Context, pool: &RuntimePool, memory: &'a mut Memory) -> &'a mut Fleet {
+    let name = pool.name_any();
     let fleet = memory.fleets.entry(name.clone()).or_insert_with(|| remembered(context, pool));
-    let listed = context.cache().list(Kind::Pod, &namespace);
+    let listed = context.cache().list(Kind::Pod, &namespace(pool));
     let own = listed.iter().map(AsRef::as_ref).filter(|pod| pod["metadata"]["labels"][LABEL_POOL] == name.as_str());
     fleet.observe(own, now());
-    if is_first && let Some(token) = known_token(context, &name, &namespace) {
+    fleet
+}
+
+/// Finds out what there is of a pool. In a term's first round what runs is asked for before anything is decided about it.
+pub(super) async fn open(context: &Context, pool: &RuntimePool, memory: &mut Memory) -> Result<(), RoundError> {
+    let (name, namespace) = (pool.name_any(), namespace(pool));
+    let fleet = attend(context, pool, memory);
+    if !fleet.is_asked() && let Some(token) = known_token(context, &name, &namespace) {
         deliver(context, fleet, &namespace, &|ip| Some(Address { ip, token: token.clone() })).await?;
     }
     Ok(())
@@ -124,9 +134,11 @@ async fn advance(
     };
     let pods = pods(fleet, &name, plan.placement.pods);
     let documents = documents(&name, pods, &plan.placed, terms, &before(fleet))?;
-    let stricter = documents
+    let stricter: BTreeMap<String, Assignment> = documents
         .iter()
-        .any(|(pod, document)| fleet.documents.get(pod).is_some_and(|before| is_stricter(document, before)));
+        .filter(|(pod, document)| fleet.documents.get(*pod).is_some_and(|before| is_stricter(document, before)))
+        .map(|(pod, document)| (pod.clone(), document.clone()))
+        .collect();
     let changed = documents != fleet.documents;
     fleet.documents = documents;
     fleet.targets = plan.placement.shards.clone();
@@ -136,9 +148,7 @@ async fn advance(
     context.metrics().moved(&namespace, plan.moved);
 
     // A halt does not wait for Kubernetes; a shard that is given away is written down before it is given.
-    if stricter {
-        deliver(context, fleet, &namespace, &address).await?;
-    }
+    put(context, fleet, &stricter, &namespace, &address).await?;
     write(context, pool, fleet).await?;
     let replicas = replicas(fleet, &name, plan.placement.pods);
     // Pods that would wait for a Secret are not made; those that there are stay.
@@ -206,13 +216,21 @@ pub(super) fn known_token(context: &Context, pool: &str, namespace: &str) -> Opt
 
 /// The pool as the terms before have left it.
 fn remembered(context: &Context, pool: &RuntimePool) -> Fleet {
+    let (documents, rollouts) = written(context, pool);
+    Fleet::new(documents, rollouts, now(), mono_ns())
+}
+
+/// The documents of a pool's pods and the releases of its strategies, as they are written.
+pub(super) fn written(
+    context: &Context,
+    pool: &RuntimePool,
+) -> (BTreeMap<String, Assignment>, BTreeMap<String, Rollout>) {
     let name = assignment_config_map(&pool.name_any());
     let map = context.cache().typed::<ConfigMap>(Kind::ConfigMap, &namespace(pool), &name);
     let mut data = map.filter(|map| is_of(&map.metadata, pool)).and_then(|map| map.data).unwrap_or_default();
     let rollouts = data.remove(ROLLOUTS_KEY).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let document = |text: &String| serde_json::from_str::<Assignment>(text).ok();
-    let documents = data.values().filter_map(document).map(|document| (document.pod.clone(), document)).collect();
-    Fleet::new(documents, rollouts, now(), mono_ns())
+    (data.values().filter_map(document).map(|document| (document.pod.clone(), document)).collect(), rollouts)
 }
 
 /// Which release each strategy is to run. One that runs nowhere for a time, because it is paused, keeps its releases.
@@ -395,6 +413,7 @@ fn view(
     let name = &one.spec.metadata.name;
     let rollout = fleet.rollouts.get(name).cloned().unwrap_or_default();
     let module = rollout.running.as_ref().map(|running| running.module.clone()).unwrap_or_default();
+    let (reading, shown) = figures(fleet, namespace, one);
     let mut assigned = Assigned {
         pool: one.spec.spec.pool_name().to_owned(),
         shards: fleet.shards.get(name).copied().unwrap_or(0),
@@ -404,9 +423,11 @@ fn view(
         suspended,
         shortage: plan.placement.outcomes.get(&one.spec.group()).and_then(|outcome| outcome.shortage),
         waiting: plan.waiting.get(name).copied(),
-        shown: figures(fleet, namespace, one).1,
+        unread: one.unread.clone(),
+        pending: shown.is_none() && now().duration_since(fleet.began) < FIGURES_GRACE,
+        shown,
         objective_micros: one.spec.spec.scaling.targets.p99_micros,
-        p99_micros: figures(fleet, namespace, one).0.ok().and_then(|reading| reading.p99_micros),
+        p99_micros: reading.ok().and_then(|reading| reading.p99_micros),
         ..Assigned::default()
     };
     for (pod, document) in &fleet.documents {
