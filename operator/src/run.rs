@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::Config;
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 

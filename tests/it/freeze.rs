@@ -6,7 +6,7 @@ use pinion_runtime::clock::mono_ns;
 use pinion_spec::metrics;
 use pinion_tests::bounds;
 use pinion_tests::kafka::Broker;
-use pinion_tests::kube::{Call, Cluster, Part, FaultProxy, Tier};
+use pinion_tests::kube::{Call, Cluster, FaultProxy, Part, Tier};
 use pinion_tests::operator::Operator;
 use pinion_tests::wait::until;
 use serde_json::json;

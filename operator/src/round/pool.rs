@@ -76,7 +76,9 @@ pub(super) fn attend<'a>(context: &Context, pool: &RuntimePool, memory: &'a mut 
 pub(super) async fn open(context: &Context, pool: &RuntimePool, memory: &mut Memory) -> Result<(), RoundError> {
     let (name, namespace) = (pool.name_any(), namespace(pool));
     let fleet = attend(context, pool, memory);
-    if !fleet.is_asked() && let Some(token) = known_token(context, &name, &namespace) {
+    if !fleet.is_asked()
+        && let Some(token) = known_token(context, &name, &namespace)
+    {
         deliver(context, fleet, &namespace, &|ip| Some(Address { ip, token: token.clone() })).await?;
     }
     Ok(())

@@ -79,7 +79,10 @@ impl Secured {
     /// If the broker can be had and does not start.
     #[must_use]
     pub fn shared() -> Option<&'static Self> {
-        let start = |jars| Self { broker: Broker::start_from(jars, Ipv4Addr::LOCALHOST.into(), true), users: AtomicUsize::new(0) };
+        let start = |jars| Self {
+            broker: Broker::start_from(jars, Ipv4Addr::LOCALHOST.into(), true),
+            users: AtomicUsize::new(0),
+        };
         match SHARED.get_or_init(|| jars().map(start)) {
             Ok(secured) => Some(secured),
             Err(why) => {
