@@ -15,6 +15,7 @@ use super::deliver::{deliver, put};
 use super::scrape::{figures, scrape};
 use super::{Admitted, Context, Memory, RoundError};
 use crate::cache::Key;
+use crate::client::read;
 use crate::clock::{mono_ns, now};
 use crate::crd::RuntimePool;
 use crate::credentials::Missing;
@@ -385,7 +386,7 @@ async fn write(context: &Context, pool: &RuntimePool, fleet: &Fleet) -> Result<(
         // Without the operator's label it is not watched.
         None => {
             let api = Api::<ConfigMap>::namespaced(context.writer.client.clone(), &namespace);
-            let here = api.get_metadata_opt(&name).await;
+            let here = read(context.metrics(), api.get_metadata_opt(&name)).await;
             here.map_err(|source| RoundError::Read(namespace.clone(), source))?.map(|here| here.metadata)
         }
     };
