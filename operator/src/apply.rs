@@ -5,6 +5,7 @@
 //! right. Every write asks first whether this process is still the leader, and is given up when its lease ends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::Client;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -14,9 +15,10 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::cache::{Cache, Key};
+use crate::client::Patience;
 use crate::kinds::Kind;
 use crate::leader::{Leadership, NotLeader};
-use crate::metrics::Metrics;
+use crate::metrics::{Call, Metrics};
 
 /// Which desired state was last applied.
 const ANNOTATION: &str = "pinion.dev/applied";
@@ -34,6 +36,14 @@ pub enum WriteError {
     Slow {
         /// Which write.
         what: String,
+    },
+    /// Kubernetes has asked for patience.
+    #[error("{what}: the apiserver asks to wait for {left:?} more")]
+    Patience {
+        /// Which write.
+        what: String,
+        /// How much longer.
+        left: Duration,
     },
     /// Kubernetes refused it, or did not answer.
     #[error("{what}")]
@@ -73,6 +83,8 @@ pub struct Writer {
     pub cache: Arc<Cache>,
     /// Whether this process may write.
     pub leadership: Arc<Leadership>,
+    /// What the apiserver has asked for.
+    pub patience: Arc<Patience>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -215,6 +227,9 @@ impl Writer {
     ) -> Result<T, WriteError> {
         let what = || format!("{verb} {} {}/{}", key.kind.name(), key.tenant, key.name);
         self.leadership.epoch()?;
+        if let Some(left) = self.patience.left() {
+            return Err(WriteError::Patience { what: what(), left });
+        }
         let outcome = tokio::time::timeout(self.leadership.left(), call).await;
         self.metrics.wrote(key.kind);
         match outcome {
@@ -222,15 +237,21 @@ impl Writer {
                 tracing::debug!(what = what(), "done");
                 Ok(done)
             }
-            Ok(Err(source)) => Err(WriteError::Kube { what: what(), source }),
-            Err(_) => Err(WriteError::Slow { what: what() }),
+            Ok(Err(source)) => {
+                self.metrics.kube_error(Call::Write, Some(&source));
+                Err(WriteError::Kube { what: what(), source })
+            }
+            Err(_) => {
+                self.metrics.kube_error(Call::Write, None);
+                Err(WriteError::Slow { what: what() })
+            }
         }
     }
 
     fn take(&self, kind: Kind, written: DynamicObject) -> Result<(), WriteError> {
         let written = to_value(kind, &written)?;
         // What is gone with its last finalizer is told by the watch.
-        self.cache.insert(kind, written);
+        self.cache.answered(kind, written);
         Ok(())
     }
 }

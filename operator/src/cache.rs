@@ -1,6 +1,6 @@
 //! What Kubernetes has, as the watches last said: JSON by kind, namespace and name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde::de::DeserializeOwned;
@@ -30,10 +30,44 @@ impl Key {
     }
 }
 
+/// Objects that are remembered to be gone. An answer to a write comes a few seconds after its object's end at the latest, and in
+/// that time not so many go; more, and the oldest are forgotten.
+const GONE_MAX: usize = 10_000;
+
 /// All objects that are watched.
 #[derive(Debug, Default)]
 pub struct Cache {
-    objects: RwLock<BTreeMap<Key, Arc<Json>>>,
+    inner: RwLock<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    objects: BTreeMap<Key, Arc<Json>>,
+    counts: BTreeMap<Kind, usize>,
+    /// UIDs of objects that are gone, the oldest first. Kubernetes gives none twice.
+    gone: VecDeque<String>,
+}
+
+impl Inner {
+    fn put(&mut self, key: Key, object: Json) {
+        let kind = key.kind;
+        if self.objects.insert(key, Arc::new(object)).is_none() {
+            *self.counts.entry(kind).or_default() += 1;
+        }
+    }
+
+    fn take(&mut self, key: &Key) {
+        let Some(object) = self.objects.remove(key) else { return };
+        if let Some(count) = self.counts.get_mut(&key.kind) {
+            *count -= 1;
+        }
+        if let Some(uid) = object["metadata"]["uid"].as_str() {
+            self.gone.push_back(uid.to_owned());
+        }
+        if self.gone.len() > GONE_MAX {
+            self.gone.pop_front();
+        }
+    }
 }
 
 impl Cache {
@@ -41,7 +75,7 @@ impl Cache {
     #[must_use]
     pub fn get(&self, kind: Kind, tenant: &str, name: &str) -> Option<Arc<Json>> {
         let key = Key { kind, tenant: tenant.to_owned(), name: name.to_owned() };
-        self.read().get(&key).cloned()
+        self.read().objects.get(&key).cloned()
     }
 
     /// The same, typed; `None` as well where it is not what its kind says.
@@ -54,8 +88,8 @@ impl Cache {
     #[must_use]
     pub fn list(&self, kind: Kind, tenant: &str) -> Vec<Arc<Json>> {
         let first = Key { kind, tenant: tenant.to_owned(), name: String::new() };
-        let objects = self.read();
-        let own = objects.range(first..).take_while(|(key, _)| key.kind == kind && key.tenant == tenant);
+        let inner = self.read();
+        let own = inner.objects.range(first..).take_while(|(key, _)| key.kind == kind && key.tenant == tenant);
         own.map(|(_, object)| Arc::clone(object)).collect()
     }
 
@@ -63,60 +97,76 @@ impl Cache {
     #[must_use]
     pub fn all(&self, kind: Kind) -> Vec<Arc<Json>> {
         let first = Key { kind, tenant: String::new(), name: String::new() };
-        let objects = self.read();
-        let own = objects.range(first..).take_while(|(key, _)| key.kind == kind);
+        let inner = self.read();
+        let own = inner.objects.range(first..).take_while(|(key, _)| key.kind == kind);
         own.map(|(_, object)| Arc::clone(object)).collect()
     }
 
     /// Every tenant that something belongs to.
     #[must_use]
     pub fn tenants(&self) -> BTreeSet<String> {
-        self.read().keys().map(|key| key.tenant.clone()).collect()
+        self.read().objects.keys().map(|key| key.tenant.clone()).collect()
     }
 
     /// How many there are of a kind.
     #[must_use]
     pub fn count(&self, kind: Kind) -> usize {
-        self.read().keys().filter(|key| key.kind == kind).count()
+        self.read().counts.get(&kind).copied().unwrap_or(0)
     }
 
-    /// Takes an object, unless a later state of it is here: a watch lags behind the answers to writes.
-    pub fn insert(&self, kind: Kind, mut object: Json) -> Key {
-        if let Some(metadata) = object["metadata"].as_object_mut() {
-            // Half of an object's size, and nothing that is decided by.
-            metadata.remove("managedFields");
-        }
+    /// Takes an object as a watch tells of it, unless a later state of it is here: a watch lags behind the answers to writes.
+    pub fn insert(&self, kind: Kind, object: Json) -> Key {
+        let object = stripped(object);
         let key = Key::of(kind, &object);
-        let mut objects = self.write();
-        let newer = objects.get(&key).is_some_and(|here| is_newer(here, &object));
-        if !newer {
-            objects.insert(key.clone(), Arc::new(object));
+        let mut inner = self.write();
+        if !inner.objects.get(&key).is_some_and(|here| is_newer(here, &object)) {
+            inner.put(key.clone(), object);
         }
         key
     }
 
+    /// Takes an object as the answer to a write has it. An answer can come late: of an object that is gone it is no news.
+    pub fn answered(&self, kind: Kind, object: Json) {
+        let object = stripped(object);
+        let key = Key::of(kind, &object);
+        let mut inner = self.write();
+        let gone = object["metadata"]["uid"].as_str().is_some_and(|uid| inner.gone.iter().any(|gone| gone == uid));
+        if !gone && !inner.objects.get(&key).is_some_and(|here| is_newer(here, &object)) {
+            inner.put(key, object);
+        }
+    }
+
     /// Forgets an object.
     pub fn remove(&self, key: &Key) {
-        self.write().remove(key);
+        self.write().take(key);
     }
 
     /// Forgets every object of a kind that a list did not have. Returns what is forgotten.
     pub fn retain(&self, kind: Kind, listed: &BTreeSet<Key>) -> Vec<Key> {
-        let mut objects = self.write();
-        let gone: Vec<Key> = objects.keys().filter(|key| key.kind == kind && !listed.contains(key)).cloned().collect();
+        let mut inner = self.write();
+        let own = inner.objects.keys().filter(|key| key.kind == kind && !listed.contains(key));
+        let gone: Vec<Key> = own.cloned().collect();
         for key in &gone {
-            objects.remove(key);
+            inner.take(key);
         }
         gone
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Key, Arc<Json>>> {
-        self.objects.read().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<Key, Arc<Json>>> {
-        self.objects.write().unwrap_or_else(PoisonError::into_inner)
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn stripped(mut object: Json) -> Json {
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        // Half of an object's size, and nothing that is decided by.
+        metadata.remove("managedFields");
+    }
+    object
 }
 
 /// Whether `here` is a later state of the same object than `offered`.
@@ -145,6 +195,29 @@ mod tests {
         assert_eq!(cache.get(Kind::Secret, "a", "s").unwrap()["metadata"]["resourceVersion"], "9");
         cache.insert(Kind::Secret, object("a", "s", 10));
         assert_eq!(cache.get(Kind::Secret, "a", "s").unwrap()["metadata"]["resourceVersion"], "10");
+    }
+
+    #[test]
+    fn an_answer_that_comes_after_its_objects_end_does_not_bring_it_back() {
+        let cache = Cache::default();
+        let key = cache.insert(Kind::Strategy, object("a", "s", 9));
+        cache.remove(&key);
+        cache.answered(Kind::Strategy, object("a", "s", 10));
+        assert_eq!((cache.get(Kind::Strategy, "a", "s"), cache.count(Kind::Strategy)), (None, 0));
+        // Another of the same name is another.
+        let mut next = object("a", "s", 12);
+        next["metadata"]["uid"] = json!("v");
+        cache.answered(Kind::Strategy, next);
+        assert_eq!(cache.count(Kind::Strategy), 1);
+    }
+
+    #[test]
+    fn a_list_that_lags_and_has_less_takes_nothing_away_for_ever() {
+        let cache = Cache::default();
+        cache.insert(Kind::Strategy, object("a", "s", 9));
+        cache.retain(Kind::Strategy, &BTreeSet::new());
+        cache.insert(Kind::Strategy, object("a", "s", 9));
+        assert_eq!(cache.count(Kind::Strategy), 1);
     }
 
     #[test]

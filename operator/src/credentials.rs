@@ -3,14 +3,16 @@
 //! What is in the Secret is not kept, and not looked at but for the names of its entries.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use pinion_spec::tenant::SecretKey;
 
+use crate::client::{ReadError, read};
 use crate::clock::mono_ns;
+use crate::metrics::Metrics;
 
 /// How long one that was there counts as there. One that was not is asked for in every round.
 const FRESH: Duration = Duration::from_secs(60);
@@ -49,21 +51,22 @@ pub enum Missing {
 /// Asks for Secrets.
 pub struct Credentials {
     client: Client,
+    metrics: Arc<Metrics>,
     there: Mutex<BTreeMap<(String, String, String), u64>>,
 }
 
 impl Credentials {
     /// Nothing is known yet.
     #[must_use]
-    pub fn new(client: Client) -> Self {
-        Self { client, there: Mutex::default() }
+    pub fn new(client: Client, metrics: Arc<Metrics>) -> Self {
+        Self { client, metrics, there: Mutex::default() }
     }
 
     /// Why a tenant's pods would not start; `None` where they would.
     ///
     /// # Errors
     /// If Kubernetes does not say.
-    pub async fn missing(&self, namespace: &str, wanted: Option<&SecretKey>) -> Result<Option<Missing>, kube::Error> {
+    pub async fn missing(&self, namespace: &str, wanted: Option<&SecretKey>) -> Result<Option<Missing>, ReadError> {
         let Some(SecretKey { name, key }) = wanted.cloned() else { return Ok(None) };
         let namespace = namespace.to_owned();
         let id = (namespace.clone(), name.clone(), key.clone());
@@ -72,7 +75,13 @@ impl Credentials {
         if known.is_some_and(|at_ns| Duration::from_nanos(now_ns.saturating_sub(at_ns)) < FRESH) {
             return Ok(None);
         }
-        let secret = Api::<Secret>::namespaced(self.client.clone(), &namespace).get_opt(&name).await?;
+        let api = Api::<Secret>::namespaced(self.client.clone(), &namespace);
+        let secret = match (read(&self.metrics, api.get_opt(&name)).await, known) {
+            (Ok(secret), _) => secret,
+            // It was there; that nobody says so now takes nothing away.
+            (Err(_), Some(_)) => return Ok(None),
+            (Err(error), None) => return Err(error),
+        };
         let has = secret.as_ref().map(|secret| secret.data.as_ref().is_some_and(|data| data.contains_key(&key)));
         let mut there = self.there.lock().unwrap_or_else(PoisonError::into_inner);
         there.remove(&id);

@@ -11,7 +11,7 @@ use pinion_spec::status::LatencyStatus;
 use crate::place::Slot;
 use crate::scale::{Reading, ShardLoad, Unread};
 
-/// Metrics that are kept of a scrape; the buckets of latency besides.
+/// Metrics that are kept of a scrape, the buckets of latency besides; of latency, the stage that is decided by.
 const KEPT: [&Metric; 6] = [
     &names::SHARD_RECORDS,
     &names::SHARD_BUSY,
@@ -50,7 +50,10 @@ impl Figures {
             if name != BUCKETS && !KEPT.iter().any(|metric| metric.name == name) {
                 continue;
             }
-            if let Some(sample) = sample(&line[name.len()..]) {
+            let staged = name == BUCKETS || name == names::LATENCY_QUANTILE.name;
+            if let Some(sample) = sample(&line[name.len()..])
+                && (!staged || sample.labels.iter().any(|(key, value)| (key.as_str(), value.as_str()) == DECISION))
+            {
                 samples.entry(name.to_owned()).or_default().push(sample);
             }
         }

@@ -160,6 +160,12 @@ impl Fleet {
         self.pods.retain(|_, member| !member.is_gone || !member.is_over(now));
     }
 
+    /// Whether its pods have been called in this term.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.pods.values().any(|member| member.asked_ns > 0)
+    }
+
     /// The pods as placement sees them.
     #[must_use]
     pub fn placeable(&self, pool: &str, workers: u16, now_ns: u64) -> Vec<place::Pod> {

@@ -15,6 +15,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 
 use crate::clock::mono_ns;
+use crate::metrics::{Call, Metrics};
 
 /// How long a lease lasts from its last renewal.
 pub const LEASE: Duration = Duration::from_secs(6);
@@ -22,8 +23,8 @@ pub const LEASE: Duration = Duration::from_secs(6);
 pub const RENEW_EVERY: Duration = Duration::from_millis(1_500);
 /// Before the lease is over the holder has stopped: what it sends at the last moment arrives in time.
 const MARGIN: Duration = Duration::from_millis(1_500);
-/// How long one call may take: a renewal fails before the lease is over.
-const CALL_MAX: Duration = Duration::from_secs(2);
+/// How long one call may take: a renewal fails before the lease is over, and not before a slow apiserver may have answered.
+const CALL_MAX: Duration = Duration::from_millis(2_500);
 /// The Lease's name.
 const NAME: &str = "pinion-operator";
 
@@ -34,7 +35,11 @@ const _: () = assert!(RENEW_EVERY.as_millis() + CALL_MAX.as_millis() + MARGIN.as
 pub struct Leadership {
     until_ns: AtomicU64,
     epoch: AtomicU64,
+    heard_ns: AtomicU64,
 }
+
+/// Who has not been answered about the Lease for so long could not lead: several askings in a row have failed.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// The lease is somebody else's, or nobody's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +64,13 @@ impl Leadership {
     #[must_use]
     pub fn left(&self) -> Duration {
         Duration::from_nanos(self.until_ns.load(Ordering::Acquire).saturating_sub(mono_ns()))
+    }
+
+    /// Whether the apiserver has answered lately, whoever leads.
+    #[must_use]
+    pub fn is_heard(&self) -> bool {
+        let heard_ns = self.heard_ns.load(Ordering::Acquire);
+        heard_ns > 0 && Duration::from_nanos(mono_ns().saturating_sub(heard_ns)) < SILENCE_MAX
     }
 
     /// Held since before `asked_ns`, when the renewal was sent.
@@ -141,11 +153,21 @@ enum LeaseError {
     Slow,
 }
 
+impl LeaseError {
+    const fn kube(&self) -> Option<&kube::Error> {
+        match self {
+            Self::Get(error) | Self::Write(error) => Some(error),
+            Self::Slow => None,
+        }
+    }
+}
+
 /// Takes part in the election.
 pub struct Election {
     api: Api<Lease>,
     identity: String,
     leadership: Arc<Leadership>,
+    metrics: Arc<Metrics>,
     candidate: Candidate,
     last: Option<Lease>,
 }
@@ -153,9 +175,15 @@ pub struct Election {
 impl Election {
     /// A candidate of this name; unique among the operator's processes.
     #[must_use]
-    pub fn new(client: Client, namespace: &str, identity: &str, leadership: Arc<Leadership>) -> Self {
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        identity: &str,
+        leadership: Arc<Leadership>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let api = Api::namespaced(client, namespace);
-        Self { api, identity: identity.to_owned(), leadership, candidate: Candidate::default(), last: None }
+        Self { api, identity: identity.to_owned(), leadership, metrics, candidate: Candidate::default(), last: None }
     }
 
     /// Asks for the lease and keeps it, until `stop` is done; then lets go of it.
@@ -170,8 +198,11 @@ impl Election {
             }
             let outcome = tokio::time::timeout(CALL_MAX, self.turn()).await.unwrap_or(Err(LeaseError::Slow));
             if let Err(error) = outcome {
+                self.metrics.kube_error(Call::Lease, error.kube());
                 let source = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::warn!(%error, source, "the election goes on");
+            } else {
+                self.leadership.heard_ns.store(mono_ns(), Ordering::Release);
             }
         }
         self.release().await;

@@ -31,6 +31,7 @@ pub mod status;
 
 pub mod apply;
 pub mod cache;
+pub mod client;
 pub mod clock;
 pub mod crd;
 pub mod credentials;

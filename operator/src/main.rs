@@ -9,6 +9,8 @@ use pinion_operator::run::run;
 fn main() -> ExitCode {
     let args = Args::parse();
     log_to_stderr(args.log_format);
+    // What reads the log reads JSON.
+    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a mistake of ours")));
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -18,6 +18,40 @@ const POD_CALLS: [(&str, &[&str]); 4] = [
     ("metrics", &["ok", "failed"]),
 ];
 
+/// What Kubernetes was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is named as in the metric's help")]
+pub enum Call {
+    Lease,
+    Read,
+    Write,
+    Watch,
+}
+
+impl Call {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Lease => "lease",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Watch => "watch",
+        }
+    }
+}
+
+/// Why it was not done: a class of answers, or none.
+fn why(error: Option<&kube::Error>) -> &'static str {
+    match error {
+        Some(kube::Error::Api(status)) => match status.code {
+            409 => "conflict",
+            429 => "throttled",
+            400..500 => "refused",
+            _ => "server",
+        },
+        _ => "no_answer",
+    }
+}
+
 /// The counters.
 pub struct Metrics {
     registry: Registry,
@@ -27,6 +61,7 @@ pub struct Metrics {
     rounds: IntCounterVec,
     round_seconds: HistogramVec,
     writes: IntCounterVec,
+    kube_errors: IntCounterVec,
     pod_calls: IntCounterVec,
     moves: IntCounterVec,
     rollbacks: IntCounterVec,
@@ -66,6 +101,7 @@ impl Metrics {
             rounds: counter(&registry, &names::OPERATOR_ROUNDS)?,
             round_seconds,
             writes: counter(&registry, &names::OPERATOR_WRITES)?,
+            kube_errors: counter(&registry, &names::OPERATOR_KUBE_ERRORS)?,
             pod_calls: counter(&registry, &names::OPERATOR_POD_CALLS)?,
             moves: counter(&registry, &names::OPERATOR_SHARD_MOVES)?,
             rollbacks: counter(&registry, &names::OPERATOR_ROLLBACKS)?,
@@ -110,6 +146,11 @@ impl Metrics {
     /// A write was tried.
     pub fn wrote(&self, kind: Kind) {
         self.writes.with_label_values(&[kind.name()]).inc();
+    }
+
+    /// A call to Kubernetes was not done; without an error, it was not answered.
+    pub fn kube_error(&self, call: Call, error: Option<&kube::Error>) {
+        self.kube_errors.with_label_values(&[call.name(), why(error)]).inc();
     }
 
     /// A call to a pod has ended.

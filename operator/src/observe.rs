@@ -12,37 +12,49 @@ use tokio::task::JoinSet;
 
 use crate::cache::{Cache, Key};
 use crate::kinds::Kind;
+use crate::metrics::{Call, Metrics};
 
 /// Tenants whose round is due that may wait to be taken; more, and the watches wait.
 const CHANGES_MAX: usize = 1_024;
 
-/// The watches, while this value lives.
+/// How long a watch may say nothing before it begins again, seconds: a connection that is dead without anybody having closed it is
+/// noticed by this alone, and until then no halt is seen.
+const WATCH_SECONDS: u32 = 60;
+
+/// What the watches tell.
 pub struct Watches {
     /// Tenants of which something has changed.
     pub changes: mpsc::Receiver<String>,
     /// Kinds of which not everything has been seen yet.
     pub missing: watch::Receiver<BTreeSet<Kind>>,
-    _tasks: JoinSet<()>,
 }
 
 impl Watches {
-    /// Starts them. Each begins again by itself, with back-off, whatever happens to it.
+    /// Starts them. Each begins again by itself, with back-off, whatever happens to it. Should one end all the same, the operator is
+    /// blind: who holds the tasks ends with them.
     #[must_use]
-    pub fn start(client: &Client, cache: &Arc<Cache>) -> Self {
+    pub fn start(client: &Client, cache: &Arc<Cache>, metrics: &Arc<Metrics>) -> (Self, JoinSet<()>) {
         let (sender, changes) = mpsc::channel(CHANGES_MAX);
         let (wanting, missing) = watch::channel(Kind::ALL.into());
         let wanting = Arc::new(wanting);
         let mut tasks = JoinSet::new();
         for kind in Kind::ALL {
-            tasks.spawn(follow(client.clone(), kind, Arc::clone(cache), sender.clone(), Arc::clone(&wanting)));
+            let (cache, metrics) = (Arc::clone(cache), Arc::clone(metrics));
+            tasks.spawn(follow(client.clone(), kind, cache, metrics, sender.clone(), Arc::clone(&wanting)));
         }
-        Self { changes, missing, _tasks: tasks }
+        (Self { changes, missing }, tasks)
     }
 
     /// Waits until the cache has had all there is of every kind.
     pub async fn synced(&mut self) {
-        // Ends early only when the watches are gone, and then nobody waits.
-        let _ = self.missing.wait_for(BTreeSet::is_empty).await;
+        loop {
+            tokio::select! {
+                // Ends early only when the watches are gone, and then nobody waits.
+                _ = self.missing.wait_for(BTreeSet::is_empty) => return,
+                // A term begins with a round of every tenant. What nobody took until then would hold the watches up.
+                change = self.changes.recv() => if change.is_none() { return },
+            }
+        }
     }
 }
 
@@ -50,6 +62,7 @@ async fn follow(
     client: Client,
     kind: Kind,
     cache: Arc<Cache>,
+    metrics: Arc<Metrics>,
     changes: mpsc::Sender<String>,
     wanting: Arc<watch::Sender<BTreeSet<Kind>>>,
 ) {
@@ -59,6 +72,7 @@ async fn follow(
         field_selector: kind.field_selector(),
         ..watcher::Config::default()
     };
+    let config = config.timeout(WATCH_SECONDS);
     let mut events = watcher(api, config).default_backoff().boxed();
     let mut listed = BTreeSet::new();
     while let Some(event) = events.next().await {
@@ -83,6 +97,7 @@ async fn follow(
                 key.into_iter().collect()
             }
             Err(error) => {
+                metrics.kube_error(Call::Watch, api_error(&error));
                 tracing::warn!(kind = kind.name(), %error, "a watch broke off; beginning again");
                 Vec::new()
             }
@@ -92,6 +107,16 @@ async fn follow(
                 return;
             }
         }
+    }
+}
+
+/// The refusal, if it is one.
+const fn api_error(error: &watcher::Error) -> Option<&kube::Error> {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => Some(error),
+        _ => None,
     }
 }
 

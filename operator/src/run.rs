@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::apply::Writer;
 use crate::args::Args;
 use crate::cache::Cache;
+use crate::client::Clients;
 use crate::controller;
 use crate::credentials::Credentials;
 use crate::events::Events;
@@ -38,6 +39,9 @@ pub enum RunError {
     /// The operator's port.
     #[error("listen on {0}")]
     Listen(std::net::SocketAddr, #[source] std::io::Error),
+    /// A watch ended, which none does by itself: what it told is not known any more, a halt among it.
+    #[error("a watch ended")]
+    Blind,
     /// Signals, or the port later on.
     #[error("serve")]
     Io(#[from] std::io::Error),
@@ -48,29 +52,31 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`]
 pub async fn run(args: Args) -> Result<(), RunError> {
-    let client = Client::try_from(config(&args).await?)?;
+    let Clients { watch: watching, call: client, patience } = Clients::new(config(&args).await?)?;
     let metrics = Arc::new(Metrics::new()?);
     let listener =
         tokio::net::TcpListener::bind(args.listen).await.map_err(|source| RunError::Listen(args.listen, source))?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
 
     let (cache, leadership) = (Arc::new(Cache::default()), Arc::new(Leadership::default()));
-    let watches = Watches::start(&client, &cache);
+    let (watches, mut watching) = Watches::start(&watching, &cache, &metrics);
     let missing = watches.missing.clone();
     let context = Arc::new(Context {
         pods: Pods::default(),
-        modules: Modules::new(client.clone()),
-        credentials: Credentials::new(client.clone()),
-        events: Events::new(client.clone(), &args.identity),
+        modules: Modules::new(client.clone(), Arc::clone(&metrics)),
+        credentials: Credentials::new(client.clone(), Arc::clone(&metrics)),
+        events: Events::new(client.clone(), &args.identity, Arc::clone(&patience), Arc::clone(&metrics)),
         namespace: args.namespace.clone(),
         writer: Writer {
             client: client.clone(),
             cache,
             leadership: Arc::clone(&leadership),
+            patience,
             metrics: Arc::clone(&metrics),
         },
     });
-    let election = Election::new(client, &args.namespace, &args.identity, leadership);
+    let election =
+        Election::new(client, &args.namespace, &args.identity, Arc::clone(&leadership), Arc::clone(&metrics));
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -80,7 +86,8 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     tokio::select! {
         () = election.run(stop) => Ok(()),
         () = controller::run(context, watches) => Ok(()),
-        outcome = serve(listener, metrics, missing) => Ok(outcome?),
+        _ = watching.join_next() => Err(RunError::Blind),
+        outcome = serve(listener, metrics, missing, leadership) => Ok(outcome?),
     }
 }
 

@@ -11,16 +11,18 @@ use axum::routing::get;
 use tokio::sync::watch;
 
 use crate::kinds::Kind;
+use crate::leader::Leadership;
 use crate::metrics::Metrics;
 
 #[derive(Clone)]
 struct Shown {
     metrics: Arc<Metrics>,
     missing: watch::Receiver<BTreeSet<Kind>>,
+    leadership: Arc<Leadership>,
 }
 
-/// Serves until the listener fails. Ready is who could lead at once, leader or not: one whose watches have seen everything. The
-/// loss of the apiserver later on makes nobody unready: each goes on with what it has seen, and restarting would not help.
+/// Serves until the listener fails. Ready is who could lead at once, leader or not: one whose watches have seen everything, and whom
+/// the apiserver answers. Not being ready costs nothing but the sign: nothing is restarted for it.
 ///
 /// # Errors
 /// What the listener says.
@@ -28,12 +30,13 @@ pub async fn serve(
     listener: tokio::net::TcpListener,
     metrics: Arc<Metrics>,
     missing: watch::Receiver<BTreeSet<Kind>>,
+    leadership: Arc<Leadership>,
 ) -> std::io::Result<()> {
     let router = Router::new()
         .route("/metrics", get(show))
         .route("/live", get(|| async { "live\n" }))
         .route("/ready", get(ready))
-        .with_state(Shown { metrics, missing });
+        .with_state(Shown { metrics, missing, leadership });
     axum::serve(listener, router).await
 }
 
@@ -46,9 +49,12 @@ async fn show(State(shown): State<Shown>) -> Response {
 
 async fn ready(State(shown): State<Shown>) -> Response {
     let missing: Vec<&str> = shown.missing.borrow().iter().map(|kind| kind.name()).collect();
-    if missing.is_empty() {
+    let why = if !missing.is_empty() {
+        format!("the watches have not seen everything yet of: {}\n", missing.join(", "))
+    } else if !shown.leadership.is_heard() {
+        "the apiserver does not answer about the lease\n".to_owned()
+    } else {
         return "ready\n".into_response();
-    }
-    let why = format!("the watches have not seen everything yet of: {}\n", missing.join(", "));
+    };
     (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
 }

@@ -72,12 +72,16 @@ pub struct Assigned {
     pub faults: u64,
     /// Its figures, once its pods have been read.
     pub shown: Option<Shown>,
+    /// This operator has not led for long enough to have read them: what was said before is not unsaid.
+    pub pending: bool,
     /// The objective for p99, microseconds.
     pub objective_micros: Option<u32>,
     /// What p99 was in the last interval, microseconds.
     pub p99_micros: Option<f64>,
     /// What a pod complains of.
     pub problem: Option<(Option<ProblemKind>, String)>,
+    /// Why it goes on with the release that it has, where the spec's module cannot be read.
+    pub unread: Option<String>,
     /// SHA-256 of the bytes of the assigned module, where a pod runs it.
     pub wasm: Option<String>,
     /// Why its pool has fewer pods than it is to have.
@@ -186,9 +190,29 @@ pub fn strategy(resource: &Strategy, view: &StrategyView<'_>, now: Timestamp) ->
     status.conditions = conditions(&before.conditions, says, generation, now);
     if let StrategyView::Assigned(assigned) = view {
         status.conditions.push(state_lost(&before, assigned, generation, now));
+        if assigned.pending {
+            carry(&before, &mut status);
+        }
     }
     let happenings = happenings(&before, &status, view);
     (status, happenings)
+}
+
+/// Leaves as it was what follows from figures: a change of leader is no news of a strategy.
+fn carry(before: &StrategyStatus, status: &mut StrategyStatus) {
+    status.latency.clone_from(&before.latency);
+    status.lag_seconds = before.lag_seconds;
+    status.orders_per_second.clone_from(&before.orders_per_second);
+    if before.scaling.is_some() && before.workers == status.workers {
+        status.scaling.clone_from(&before.scaling);
+    }
+    for condition in &mut status.conditions {
+        let measured = matches!(condition.kind, ConditionType::SloMet | ConditionType::ScalingLimited);
+        let same = before.conditions.iter().find(|before| before.kind == condition.kind).filter(|_| measured);
+        if let Some(before) = same {
+            condition.clone_from(before);
+        }
+    }
 }
 
 fn absent(why: &Absent) -> (Reason, String) {
@@ -209,7 +233,7 @@ fn absent(why: &Absent) -> (Reason, String) {
             let reason = match error {
                 ModuleError::NoConfigMap(_) | ModuleError::NoKey { .. } => Reason::MissingReference,
                 ModuleError::Source | ModuleError::Name(_) => Reason::ModuleRefused,
-                ModuleError::Kube(_) => Reason::ApiError,
+                ModuleError::Read(_) => Reason::ApiError,
             };
             (reason, error.to_string())
         }
@@ -238,6 +262,8 @@ fn running(assigned: &Assigned) -> Vec<Say> {
             None => Reason::InProgress,
         };
         (reason, problem.clone())
+    } else if let Some(unread) = &assigned.unread {
+        (Reason::ApiError, format!("{unread}; the release before goes on"))
     } else if let (Some(Shortage::NoReadyPod | Shortage::Full), Some(short)) = (assigned.shortage, &assigned.short) {
         short.clone()
     } else if let Some(shortage @ (Shortage::NoReadyPod | Shortage::Full)) = assigned.shortage {
@@ -252,7 +278,8 @@ fn running(assigned: &Assigned) -> Vec<Say> {
     } else {
         (Reason::InProgress, "the pods are taking it on".to_owned())
     };
-    let ready = settled && !assigned.quarantined && assigned.problem.is_none() && !assigned.lacks_cores();
+    let unhindered = assigned.problem.is_none() && assigned.unread.is_none() && !assigned.lacks_cores();
+    let ready = settled && !assigned.quarantined && unhindered;
     let mut says = vec![
         say(ConditionType::Ready, ready, reason, message.clone()),
         say(ConditionType::Progressing, !ready && !assigned.quarantined, reason, message),
@@ -459,7 +486,7 @@ fn happenings(before: &StrategyStatus, after: &StrategyStatus, view: &StrategyVi
         }
         let lost = find(after, ConditionType::StateLost);
         if let Some(lost) = lost.filter(|lost| lost.status == ConditionStatus::True)
-            && !find(before, ConditionType::StateLost).is_some_and(|before| before.message == lost.message)
+            && find(before, ConditionType::StateLost).is_none_or(|before| before.message != lost.message)
         {
             tell(EventType::Warning, "StateLost", lost.message);
         }
@@ -634,6 +661,27 @@ mod tests {
         assert_eq!(decide(2, 3, None)[0].0, "ScalingRecommended");
         assert_eq!(decide(2, 3, Some(Reason::ReadFailed))[0].0, "ScalingLimited");
         assert!(decide(2, 3, Some(Reason::ReadFailed)).is_empty());
+    }
+
+    #[test]
+    fn an_operator_that_has_just_begun_unsays_no_figures() {
+        let mut resource = Strategy::new("s", crate::crd::StrategyResource(crate::fixtures::strategy().spec));
+        let shown = Shown { latency: None, lag_seconds: 3, orders_per_second: "12".into() };
+        let mut assigned = Assigned {
+            shards: 1,
+            pods: vec![("p-0".into(), vec![0], vec![0])],
+            objective_micros: Some(500),
+            p99_micros: Some(41.0),
+            shown: Some(shown),
+            ..Assigned::default()
+        };
+        let at = |seconds: i64| Timestamp::from_second(1_800_000_000 + seconds).unwrap();
+        let (before, _) = strategy(&resource, &StrategyView::Assigned(&assigned), at(0));
+        resource.status = Some(before.clone());
+        (assigned.shown, assigned.p99_micros, assigned.pending) = (None, None, true);
+        assert_eq!(strategy(&resource, &StrategyView::Assigned(&assigned), at(5)), (before.clone(), Vec::new()));
+        assigned.pending = false;
+        assert_ne!(strategy(&resource, &StrategyView::Assigned(&assigned), at(30)).0, before);
     }
 
     #[test]

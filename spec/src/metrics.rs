@@ -376,6 +376,12 @@ pub const OPERATOR_ROUND_SECONDS: Metric = Metric {
 pub const OPERATOR_WRITES: Metric =
     counter("pinion_operator_writes_total", &["kind"], "Writes to Kubernetes; none while nothing changes.");
 
+pub const OPERATOR_KUBE_ERRORS: Metric = counter(
+    "pinion_operator_kube_errors_total",
+    &["call", "why"],
+    "Calls to Kubernetes (lease, read, write, watch) that failed: conflict, throttled, refused, server or no_answer.",
+);
+
 pub const OPERATOR_POD_CALLS: Metric = counter(
     "pinion_operator_pod_calls_total",
     &["call", "outcome"],
@@ -392,13 +398,14 @@ pub const OPERATOR_ROLLBACKS: Metric = counter(
 );
 
 /// Every metric of the operator.
-pub const OPERATOR: [Metric; 9] = [
+pub const OPERATOR: [Metric; 10] = [
     OPERATOR_LEADER,
     OPERATOR_EPOCH,
     OPERATOR_RESOURCES,
     OPERATOR_ROUNDS,
     OPERATOR_ROUND_SECONDS,
     OPERATOR_WRITES,
+    OPERATOR_KUBE_ERRORS,
     OPERATOR_POD_CALLS,
     OPERATOR_SHARD_MOVES,
     OPERATOR_ROLLBACKS,

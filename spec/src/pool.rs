@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// The lease of a pool that names none.
+pub const LEASE_SECONDS_DEFAULT: u32 = 60;
+
 /// Pods of one shape. Their number follows from the workers of the strategies that name the pool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -43,8 +46,9 @@ pub struct RuntimePoolSpec {
     #[serde(default = "four")]
     #[schemars(range(min = 1, max = 256))]
     pub max_pods: u16,
-    /// How long a pod goes on without hearing from the operator, seconds. Its shards go elsewhere no sooner.
-    #[serde(default = "sixty")]
+    /// How long a pod goes on without hearing from the operator, seconds. Its shards go elsewhere no sooner. An apiserver that is
+    /// away for two thirds of it, less 10 s, stops nothing; under 20 s it may run out while another operator takes over.
+    #[serde(default = "lease_default")]
     #[schemars(range(min = 5, max = 3_600))]
     pub lease_seconds: u32,
     /// How workers wait for work.
@@ -60,8 +64,8 @@ const fn four() -> u16 {
     4
 }
 
-const fn sixty() -> u32 {
-    60
+const fn lease_default() -> u32 {
+    LEASE_SECONDS_DEFAULT
 }
 
 impl RuntimePoolSpec {

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a fixture that fails is a test that fails")]
 
+pub mod bounds;
 pub mod captures;
 pub mod door;
 pub mod guide;
@@ -12,6 +13,7 @@ pub mod http;
 pub mod images;
 pub mod kafka;
 pub mod kube;
+pub mod model_pods;
 pub mod native;
 pub mod operator;
 pub mod pod;

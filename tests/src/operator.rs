@@ -44,6 +44,15 @@ impl Operator {
     /// If it does not start.
     #[must_use]
     pub fn start(cluster: &Cluster, identity: &str) -> Self {
+        Self::start_through(cluster, identity, &cluster.kubeconfig())
+    }
+
+    /// The same, with this kubeconfig.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_through(cluster: &Cluster, identity: &str, kubeconfig: &Path) -> Self {
         let namespace = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}");
         cluster.apply(&namespace);
         let chart = project_root().join("deploy/chart");
@@ -51,7 +60,7 @@ impl Operator {
         let rendered = cluster.helm(&[&["template", "pinion", chart.to_str().expect("UTF-8")], &roles[..]].concat());
         assert!(rendered.status.success(), "{}", String::from_utf8_lossy(&rendered.stderr));
         cluster.apply(&String::from_utf8_lossy(&rendered.stdout));
-        Self::start_as(&cluster.kubeconfig(), identity)
+        Self::start_as(kubeconfig, identity)
     }
 
     /// Starts one of this name with the rights of a kubeconfig, as the chart installs it: nothing is prepared for it.
@@ -97,6 +106,33 @@ impl Operator {
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.scratch.path().join("log")).unwrap_or_default()
+    }
+
+    /// Memory that it has in RAM now, and at most had, MiB.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn memory_mib(&self) -> (u64, u64) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a running process");
+        let kib = |name: &str| -> Option<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim().trim_end_matches("kB").trim().parse().ok()
+        };
+        (kib("VmRSS:").unwrap_or(0) / 1024, kib("VmHWM:").unwrap_or(0) / 1024)
+    }
+
+    /// CPU time that it has had, seconds.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn cpu_seconds(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("a running process");
+        let fields: Vec<f64> =
+            stat.rsplit(')').next().unwrap_or_default().split(' ').filter_map(|field| field.parse().ok()).collect();
+        // After the name and the state: utime and stime are the 11th and 12th, in hundredths of a second.
+        (fields.get(10).unwrap_or(&0.0) + fields.get(11).unwrap_or(&0.0)) / 100.0
     }
 
     /// SIGKILL.

@@ -118,7 +118,8 @@ fn variables_are_there_before_they_are_used() {
             if text(variable, "type") == "query" {
                 assert_eq!(text(&variable["datasource"], "uid"), "${datasource}", "{name}");
                 assert_eq!(variable["definition"], variable["query"]["query"], "{name}");
-                unknown(text(variable, "definition"), &known).map_or((), |one| panic!("{name}: no variable {one}"));
+                let missing = unknown(text(variable, "definition"), &known);
+                assert!(missing.is_none(), "{name}: no variable {missing:?}");
             }
             known.insert(text(variable, "name"));
         }
@@ -127,7 +128,8 @@ fn variables_are_there_before_they_are_used() {
         let marks = board["annotations"]["list"].as_array().unwrap().iter().skip(1).map(|one| &one["target"]);
         let expressions: Vec<&str> = targets.chain(marks).map(|target| text(target, "expr")).collect();
         for expression in &expressions {
-            unknown(expression, &known).map_or((), |one| panic!("{name}: no variable {one}: {expression}"));
+            let missing = unknown(expression, &known);
+            assert!(missing.is_none(), "{name}: no variable {missing:?}: {expression}");
         }
         for choice in known.iter().filter(|one| **one != "datasource" && !BUILT_IN.contains(*one)) {
             let used = |expression: &&&str| expression.contains(&format!("\"${choice}\""));

@@ -16,7 +16,9 @@ use kube::{Resource as _, ResourceExt as _};
 
 use super::meta;
 use crate::crd::Tenant;
-use crate::names::{ADMIN_TOKEN_SECRET, LABEL_TENANT, OPERATOR_ACCOUNT, OPERATOR_ROLE, QUOTA, RUNTIME_ACCOUNT, people_role};
+use crate::names::{
+    ADMIN_TOKEN_SECRET, LABEL_TENANT, OPERATOR_ACCOUNT, OPERATOR_ROLE, QUOTA, RUNTIME_ACCOUNT, people_role,
+};
 
 /// Bytes of the token of a tenant's admin ports; random, made by the caller.
 pub type AdminToken = [u8; 32];

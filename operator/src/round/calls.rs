@@ -137,11 +137,9 @@ mod tests {
     const LONG: Duration = Duration::from_secs(600);
 
     /// Ends when it is told to.
-    fn held(told: tokio::sync::oneshot::Receiver<()>) -> impl Future<Output = Outcome> + Send + 'static {
-        async move {
-            let _ = told.await;
-            report()
-        }
+    async fn held(told: tokio::sync::oneshot::Receiver<()>) -> Outcome {
+        let _ = told.await;
+        report()
     }
 
     #[tokio::test]

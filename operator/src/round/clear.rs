@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 
 use super::{Context, Memory, RoundError};
 use crate::cache::Key;
+use crate::client::read;
 use crate::clock::{mono_ns, now};
 use crate::kinds::Kind;
 
@@ -33,7 +34,8 @@ pub(super) async fn modules(context: &Context, tenant: &str, memory: &mut Memory
     }
     memory.cleared_ns = Some(now_ns);
     let api = Api::<ConfigMap>::namespaced(context.writer.client.clone(), tenant);
-    let listed = api.list_metadata(&ListParams::default().labels(LABELS)).await;
+    let params = ListParams::default().labels(LABELS);
+    let listed = read(context.metrics(), api.list_metadata(&params)).await;
     let listed = listed.map_err(|source| RoundError::Read(tenant.to_owned(), source))?;
     let strategies = context.cache().list(Kind::Strategy, tenant);
     let needed = needed(strategies.iter().map(AsRef::as_ref));

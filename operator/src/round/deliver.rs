@@ -3,18 +3,20 @@
 //! A pod whose last call failed is only asked for a report, which renews nothing: so the end of its lease stays where it is, and
 //! its shards can go elsewhere in time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pinion_spec::assignment::{Assignment, PodReport};
+use pinion_spec::pool::LEASE_SECONDS_DEFAULT;
 
 use super::calls::{About, Answer, Calls, Outcome};
 use super::{Context, POLL, POLL_BUSY, RoundError};
 use crate::clock::{mono_ns, now};
 use crate::figures::Figures;
 use crate::fleet::{Fleet, Member};
+use crate::leader::RENEW_EVERY;
 use crate::pods::{Address, CALL_MAX, PodError};
 
 /// How long a round waits for answers: far longer than a pod needs for one, and far shorter than the time in which a halt is to arrive
@@ -31,6 +33,19 @@ pub(super) enum Pass {
     /// Those that are due.
     Due,
 }
+
+/// Renewals in a lease's time: two may fail.
+const RENEWALS: u32 = 3;
+/// An apiserver that is away for so long stops nobody with the default lease.
+const OUTAGE: Duration = Duration::from_secs(30);
+/// From its end until the pods hear: of asking for the Lease, of a round that asks the pods, and of one that renews.
+const RESUMED: Duration = Duration::from_secs(10);
+
+const _: () = {
+    let left = LEASE_SECONDS_DEFAULT as u64 * (RENEWALS as u64 - 1) / RENEWALS as u64;
+    assert!(left >= OUTAGE.as_secs() + RESUMED.as_secs());
+    assert!(RESUMED.as_secs() > 2 * (RENEW_EVERY.as_secs() + POLL.as_secs()));
+};
 
 /// What is to be sent to a pod.
 enum Errand {
@@ -49,6 +64,23 @@ pub(super) async fn deliver(
     address: &impl Fn(IpAddr) -> Option<Address>,
     pass: &Pass,
 ) -> Result<bool, RoundError> {
+    let documents = std::mem::take(&mut fleet.documents);
+    let learnt = renew(context, fleet, calls, &documents, namespace, address, pass).await;
+    fleet.documents = documents;
+    upload(context, fleet, calls, namespace, address);
+    learnt
+}
+
+/// The same with these documents, and no modules.
+pub(super) async fn renew(
+    context: &Arc<Context>,
+    fleet: &mut Fleet,
+    calls: &mut Calls,
+    documents: &BTreeMap<String, Assignment>,
+    namespace: &str,
+    address: &impl Fn(IpAddr) -> Option<Address>,
+    pass: &Pass,
+) -> Result<bool, RoundError> {
     context.leadership().epoch()?;
     let now_ns = mono_ns();
     let mut begun = BTreeSet::new();
@@ -63,7 +95,7 @@ pub(super) async fn deliver(
         if calls.has(name, About::Document) && !urgent {
             continue;
         }
-        let Some(errand) = errand(member, fleet.documents.get(name), now_ns) else { continue };
+        let Some(errand) = errand(member, documents.get(name), now_ns) else { continue };
         member.renewing += u32::from(matches!(errand, Errand::Assign(_)));
         let number =
             calls.begin(name, &member.uid, About::Document, call(Arc::clone(context), address, errand, urgent));
@@ -79,7 +111,6 @@ pub(super) async fn deliver(
         learnt |= take(context, fleet, answer, namespace);
     }
     let pending = fleet.pods.iter().any(|(name, member)| !member.suspect && calls.has(name, About::Document));
-    upload(context, fleet, calls, namespace, address);
     Ok(learnt || pending)
 }
 
@@ -89,8 +120,7 @@ fn errand(member: &Member, document: Option<&Assignment>, now_ns: u64) -> Option
         return (since(member.asked_ns) >= POLL_BUSY).then_some(Errand::Ask);
     };
     let report = member.report.as_ref();
-    // Well inside the lease: two renewals may fail.
-    let renewal = since(member.renewed_ns) >= Duration::from_secs(u64::from(document.lease_seconds)) / 3;
+    let renewal = since(member.renewed_ns) >= Duration::from_secs(u64::from(document.lease_seconds)) / RENEWALS;
     if renewal || report.is_none_or(|report| report.version < document.version) {
         return Some(Errand::Assign(document.clone()));
     }

@@ -7,8 +7,12 @@ mod calls;
 mod clear;
 mod deliver;
 mod halt;
+mod keep;
 mod pool;
+mod report;
 mod scrape;
+
+pub use keep::keep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,6 +28,7 @@ use crate::admit::{Refusal, admit};
 use crate::apply::{WriteError, Writer};
 use crate::cache::Cache;
 use crate::claim::{Claim, grant};
+use crate::client::{ReadError, read};
 use crate::clock::{mono_ns, now};
 use crate::crd::{RuntimePool, Strategy, Tenant};
 use crate::credentials::Credentials;
@@ -37,7 +42,8 @@ use crate::metrics::Metrics;
 use crate::modules::{ModuleError, Modules};
 use crate::names::{ADMIN_TOKEN_SECRET, MANAGER_STATUS, MANAGER_TENANT};
 use crate::pods::Pods;
-use crate::status::{self, PoolView, StrategyView, TenantView};
+use crate::rollout::Rollout;
+use crate::status::{self, TenantView};
 use calls::Calls;
 
 /// Keeps a Tenant or a pool until its strategies are drained.
@@ -46,6 +52,8 @@ const FINALIZER: &str = "pinion.dev/drain";
 const POLL: Duration = Duration::from_secs(2);
 /// How often while something is under way.
 const POLL_BUSY: Duration = Duration::from_millis(200);
+/// How long what follows from a tenant alone may take, and the statuses of its strategies: leases are renewed between.
+const PART_MAX: Duration = Duration::from_secs(5);
 /// A tenant that is not there is looked at again when something changes.
 const IDLE: Duration = Duration::from_secs(3_600);
 /// From a RoleBinding to when the apiserver surely goes by it. Sooner its refusals are no news.
@@ -91,6 +99,8 @@ pub struct Memory {
     cleared_ns: Option<u64>,
     /// When the operator gave itself its rights in the namespace, if it was in this term; monotonic nanoseconds.
     let_in_ns: Option<u64>,
+    /// When each strategy's figures were last written into its status, monotonic nanoseconds.
+    shown_ns: BTreeMap<String, u64>,
 }
 
 /// A round that could not be finished.
@@ -104,13 +114,19 @@ pub enum RoundError {
     Write(#[from] WriteError),
     /// A read failed.
     #[error("read the namespace {0}")]
-    Read(String, #[source] kube::Error),
+    Read(String, #[source] ReadError),
     /// There is no document to write.
     #[error(transparent)]
     Assignment(#[from] AssignmentError),
     /// The machine gives no random numbers.
     #[error("make a token: {0}")]
     Random(String),
+    /// Kubernetes answers, but so slowly that the pods would wait for their leases.
+    #[error("{0} took longer than {PART_MAX:?}")]
+    Slow(&'static str),
+    /// A mistake of ours. It costs this tenant a round, and no other tenant anything.
+    #[error("the round panicked: {0}")]
+    Panicked(String),
 }
 
 /// Why a strategy is not assigned to any pod.
@@ -135,6 +151,8 @@ struct Admitted {
     resource: Strategy,
     spec: Spec,
     module: String,
+    /// Why it goes on with the release that it has, where the spec's module cannot be read now.
+    unread: Option<String>,
 }
 
 /// One round. Returns after how long the next is due, if nothing changes before.
@@ -145,9 +163,8 @@ pub async fn round(context: &Arc<Context>, name: &str, memory: &mut Memory) -> R
     let cache = context.cache();
     let strategies: Vec<Strategy> = typed(cache, Kind::Strategy, name);
     let Some(tenant) = cache.typed::<Tenant>(Kind::Tenant, name, name) else {
-        for strategy in &strategies {
-            report(context, strategy, StrategyView::Absent(&Absent::NoTenant)).await?;
-        }
+        let absent: Vec<_> = strategies.into_iter().map(|strategy| (strategy, Absent::NoTenant)).collect();
+        within("the statuses", report::all(context, &[], &absent, memory)).await?;
         // Nobody gives its pods anything any more.
         for pool in typed::<RuntimePool>(cache, Kind::RuntimePool, name).iter().filter(|pool| is_going(*pool)) {
             context.writer.finalizer(Kind::RuntimePool, name, &pool.name_any(), FINALIZER, false).await?;
@@ -163,7 +180,7 @@ pub async fn round(context: &Arc<Context>, name: &str, memory: &mut Memory) -> R
         TenantView { strategies: strategies.len(), cores: 0, prefixes: granted.clone(), trouble: Vec::new() };
     if !deleting {
         context.writer.finalizer(Kind::Tenant, name, name, FINALIZER, true).await?;
-        match furnish(context, &tenant, memory).await? {
+        match within("the tenant's namespace and its objects", furnish(context, &tenant, memory)).await? {
             Furnished::Done => {}
             Furnished::JustLetIn => return Ok(POLL_BUSY),
             Furnished::Taken(why) => {
@@ -183,6 +200,12 @@ pub async fn round(context: &Arc<Context>, name: &str, memory: &mut Memory) -> R
     let mut pools: Vec<RuntimePool> = typed(cache, Kind::RuntimePool, name);
     // One that has been let go is as good as gone: the watch has not said so yet.
     pools.retain(|pool| !is_going(pool) || pool.finalizers().iter().any(|one| one == FINALIZER));
+    memory.fleets.retain(|name, _| pools.iter().any(|pool| pool.name_any() == *name));
+    memory.calls.retain(|name, _| pools.iter().any(|pool| pool.name_any() == *name));
+    // All of them are known before anything is given to one: what a pool may be given, another one's pods may still run.
+    for pool in &pools {
+        pool::open(context, pool, memory).await?;
+    }
     let staying = pools.iter().filter(|pool| !is_going(*pool));
     let mut admitted: BTreeMap<String, Vec<Admitted>> = staying.map(|pool| (pool.name_any(), Vec::new())).collect();
     let known: BTreeSet<String> = strategies.iter().map(|strategy| strategy.name_any()).collect();
@@ -190,24 +213,17 @@ pub async fn round(context: &Arc<Context>, name: &str, memory: &mut Memory) -> R
     for resource in strategies {
         // A thousand of them take a while, in which another tenant's halt is not to wait.
         tokio::task::yield_now().await;
-        match admission(context, &allowed, &resource, deleting, &admitted).await {
-            Ok((spec, module)) => {
+        match admission(context, &allowed, &resource, deleting, &admitted, memory).await {
+            Ok((spec, module, unread)) => {
                 let pool = admitted.entry(spec.spec.pool_name().to_owned()).or_default();
-                pool.push(Admitted { resource, spec, module });
+                pool.push(Admitted { resource, spec, module, unread });
             }
-            // What cannot be read now may run: it is no reason to take anything away.
-            Err(Absent::Module(ModuleError::Kube(source))) => return Err(RoundError::Read(name.to_owned(), source)),
             Err(why) => absent.push((resource, why)),
         }
     }
 
-    memory.fleets.retain(|name, _| pools.iter().any(|pool| pool.name_any() == *name));
-    memory.calls.retain(|name, _| pools.iter().any(|pool| pool.name_any() == *name));
-    // All of them are known before anything is given to one: what a pool may be given, another one's pods may still run.
-    for pool in &pools {
-        pool::open(context, pool, memory).await?;
-    }
     let (mut next, mut idle) = (POLL, true);
+    let mut ran = Vec::new();
     for pool in &pools {
         let (pool_name, going) = (pool.name_any(), is_going(pool));
         if !deleting && !going {
@@ -221,21 +237,16 @@ pub async fn round(context: &Arc<Context>, name: &str, memory: &mut Memory) -> R
         }
         idle &= done.idle;
         view.cores = view.cores.saturating_add(u32::from(pool.spec.0.cores_per_pod) * u32::from(done.pods));
-        for (strategy, view) in admitted.iter().zip(&done.strategies) {
-            tokio::task::yield_now().await;
-            report(context, &strategy.resource, StrategyView::Assigned(view)).await?;
-            if let Some(fleet) = memory.fleets.get_mut(&pool_name) {
-                fleet.begun.remove(&strategy.spec.metadata.name);
-            }
-        }
-        report_pool(context, pool, &done.view).await?;
-        if going && done.idle {
-            context.writer.finalizer(Kind::RuntimePool, name, &pool_name, FINALIZER, false).await?;
+        ran.push((pool, admitted, done));
+    }
+    within("the statuses", report::all(context, &ran, &absent, memory)).await?;
+    for (pool, admitted, _) in &ran {
+        if let Some(fleet) = memory.fleets.get_mut(&pool.name_any()) {
+            fleet.begun.retain(|name, _| !admitted.iter().any(|one| one.spec.metadata.name == *name));
         }
     }
-    for (strategy, why) in &absent {
-        tokio::task::yield_now().await;
-        report(context, strategy, StrategyView::Absent(why)).await?;
+    for (pool, ..) in ran.iter().filter(|(pool, _, done)| is_going(*pool) && done.idle) {
+        context.writer.finalizer(Kind::RuntimePool, name, &pool.name_any(), FINALIZER, false).await?;
     }
     if deleting {
         if idle {
@@ -274,10 +285,10 @@ async fn furnish(context: &Context, resource: &Tenant, memory: &mut Memory) -> R
     let here = match cache.typed::<Namespace>(Kind::Namespace, &name, &name) {
         Some(namespace) => Some(namespace),
         // Without the operator's label it is not watched.
-        None => Api::<Namespace>::all(writer.client.clone())
-            .get_opt(&name)
-            .await
-            .map_err(|source| RoundError::Read(name.clone(), source))?,
+        None => {
+            let api = Api::<Namespace>::all(writer.client.clone());
+            read(&writer.metrics, api.get_opt(&name)).await.map_err(|source| RoundError::Read(name.clone(), source))?
+        }
     };
     if here.is_some_and(|here| !tenant::is_own(&here, resource)) {
         let why = format!("the namespace {name} was there before the tenant; name the tenant differently");
@@ -319,8 +330,9 @@ async fn admission(
     resource: &Strategy,
     deleting: bool,
     pools: &BTreeMap<String, Vec<Admitted>>,
-) -> Result<(Spec, String), Absent> {
-    let spec = admit(&resource.to_file(), tenant).map_err(Absent::Refused)?;
+    memory: &Memory,
+) -> Result<(Spec, String, Option<String>), Absent> {
+    let mut spec = admit(&resource.to_file(), tenant).map_err(Absent::Refused)?;
     if deleting || is_going(resource) {
         return Err(Absent::Deleting);
     }
@@ -330,29 +342,34 @@ async fn admission(
     if !pools.contains_key(spec.spec.pool_name()) {
         return Err(Absent::NoPool(spec.spec.pool_name().to_owned()));
     }
-    let module = context.modules.digest(spec.tenant(), &spec.spec.module).await.map_err(Absent::Module)?;
-    Ok((spec, module))
+    match context.modules.digest(spec.tenant(), &spec.spec.module).await {
+        Ok(module) => Ok((spec, module, None)),
+        // What cannot be read now is no reason to take away what runs.
+        Err(ModuleError::Read(error)) => {
+            let fleet = memory.fleets.get(spec.spec.pool_name());
+            // What was rolled back is what was last wanted.
+            let wanted = |rollout: &Rollout| rollout.refused.clone().or_else(|| rollout.running.clone());
+            let rollout = fleet.and_then(|fleet| fleet.rollouts.get(&spec.metadata.name));
+            let Some(wanted) = rollout.and_then(wanted) else {
+                return Err(Absent::Module(ModuleError::Read(error)));
+            };
+            let differs = wanted.source != spec.spec.module;
+            let unread = differs.then(|| ModuleError::Read(error).to_string());
+            (spec.spec.module, spec.spec.params) = (wanted.source, wanted.params);
+            Ok((spec, wanted.module, unread))
+        }
+        Err(error) => Err(Absent::Module(error)),
+    }
 }
 
-async fn report(context: &Context, strategy: &Strategy, view: StrategyView<'_>) -> Result<(), RoundError> {
-    let (status, events) = status::strategy(strategy, &view, now());
-    let (namespace, name) = (strategy.namespace().unwrap_or_default(), strategy.name_any());
-    context.writer.status(Kind::Strategy, &namespace, &name, &status, MANAGER_STATUS).await?;
-    for event in events {
-        context.events.tell(strategy, event).await;
-    }
-    Ok(())
+/// A part of a round that only waits for Kubernetes.
+async fn within<T>(part: &'static str, work: impl Future<Output = Result<T, RoundError>>) -> Result<T, RoundError> {
+    tokio::time::timeout(PART_MAX, work).await.unwrap_or(Err(RoundError::Slow(part)))
 }
 
 async fn report_tenant(context: &Context, tenant: &Tenant, view: &TenantView) -> Result<(), RoundError> {
     let (status, name) = (status::tenant(tenant, view, now()), tenant.name_any());
     Ok(context.writer.status(Kind::Tenant, &name, &name, &status, MANAGER_STATUS).await?)
-}
-
-async fn report_pool(context: &Context, pool: &RuntimePool, view: &PoolView) -> Result<(), RoundError> {
-    let status = status::pool(pool, view, now());
-    let (namespace, name) = (pool.namespace().unwrap_or_default(), pool.name_any());
-    Ok(context.writer.status(Kind::RuntimePool, &namespace, &name, &status, MANAGER_STATUS).await?)
 }
 
 fn is_going(resource: &impl kube::Resource) -> bool {

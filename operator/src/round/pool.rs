@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, ResourceExt as _};
@@ -17,6 +18,7 @@ use super::deliver::{Pass, deliver};
 use super::scrape::{Seen, figures, scrape};
 use super::{Admitted, Context, Memory, RoundError};
 use crate::cache::Key;
+use crate::client::read;
 use crate::clock::{mono_ns, now};
 use crate::crd::RuntimePool;
 use crate::credentials::Missing;
@@ -36,6 +38,9 @@ use crate::status::{Assigned, PoolView};
 
 /// The key of the ConfigMap under which releases are kept; no pod has this name, for a pod's ends with a number.
 const ROLLOUTS_KEY: &str = "rollouts.json";
+
+/// How long a term may take until it has read every pod twice.
+const FIGURES_GRACE: SignedDuration = SignedDuration::from_secs(20);
 
 /// What came of it.
 pub(super) struct Done {
@@ -61,16 +66,28 @@ pub(super) struct TenantPart<'a> {
     pub(super) missing: Option<&'a Missing>,
 }
 
-/// Finds out what there is of a pool. In a term's first round what runs is asked for before anything is decided about it.
-pub(super) async fn open(context: &Arc<Context>, pool: &RuntimePool, memory: &mut Memory) -> Result<(), RoundError> {
-    let (name, namespace) = (pool.name_any(), pool.namespace().unwrap_or_default());
-    let is_first = !memory.fleets.contains_key(&name);
-    let fleet = memory.fleets.entry(name.clone()).or_insert_with(|| remembered(context, pool));
-    let listed = context.cache().list(Kind::Pod, &namespace);
+/// What is known of a pool, with its pods as Kubernetes has them now.
+pub(super) fn attend<'a>(
+    context: &Context,
+    pool: &RuntimePool,
+    fleets: &'a mut BTreeMap<String, Fleet>,
+) -> &'a mut Fleet {
+    let name = pool.name_any();
+    let fleet = fleets.entry(name.clone()).or_insert_with(|| remembered(context, pool));
+    let listed = context.cache().list(Kind::Pod, &namespace(pool));
     let own = listed.iter().map(AsRef::as_ref).filter(|pod| pod["metadata"]["labels"][LABEL_POOL] == name.as_str());
     fleet.observe(own, now());
-    if is_first && let Some(token) = token(context, &namespace) {
-        let calls = memory.calls.entry(name).or_default();
+    fleet
+}
+
+/// Finds out what there is of a pool. In a term's first round what runs is asked for before anything is decided about it.
+pub(super) async fn open(context: &Arc<Context>, pool: &RuntimePool, memory: &mut Memory) -> Result<(), RoundError> {
+    let namespace = namespace(pool);
+    let fleet = attend(context, pool, &mut memory.fleets);
+    if !fleet.is_asked()
+        && let Some(token) = token(context, &namespace)
+    {
+        let calls = memory.calls.entry(pool.name_any()).or_default();
         let address = |ip| Some(Address { ip, token: token.clone() });
         deliver(context, fleet, calls, &namespace, &address, &Pass::First).await?;
     }
@@ -224,13 +241,21 @@ pub(super) fn token(context: &Context, namespace: &str) -> Option<String> {
 
 /// The pool as the terms before have left it.
 fn remembered(context: &Context, pool: &RuntimePool) -> Fleet {
+    let (documents, rollouts) = written(context, pool);
+    Fleet::new(documents, rollouts, now(), mono_ns())
+}
+
+/// The documents of a pool's pods and the releases of its strategies, as they are written.
+pub(super) fn written(
+    context: &Context,
+    pool: &RuntimePool,
+) -> (BTreeMap<String, Assignment>, BTreeMap<String, Rollout>) {
     let name = assignment_config_map(&pool.name_any());
     let map = context.cache().typed::<ConfigMap>(Kind::ConfigMap, &namespace(pool), &name);
     let mut data = map.filter(|map| is_of(&map.metadata, pool)).and_then(|map| map.data).unwrap_or_default();
     let rollouts = data.remove(ROLLOUTS_KEY).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let document = |text: &String| serde_json::from_str::<Assignment>(text).ok();
-    let documents = data.values().filter_map(document).map(|document| (document.pod.clone(), document)).collect();
-    Fleet::new(documents, rollouts, now(), mono_ns())
+    (data.values().filter_map(document).map(|document| (document.pod.clone(), document)).collect(), rollouts)
 }
 
 /// Which release each strategy is to run. One that runs nowhere for a time, because it is paused, keeps its releases.
@@ -404,7 +429,7 @@ async fn write(context: &Context, pool: &RuntimePool, fleet: &Fleet) -> Result<(
         // Without the operator's label it is not watched.
         None => {
             let api = Api::<ConfigMap>::namespaced(context.writer.client.clone(), &namespace);
-            let here = api.get_metadata_opt(&name).await;
+            let here = read(context.metrics(), api.get_metadata_opt(&name)).await;
             here.map_err(|source| RoundError::Read(namespace.clone(), source))?.map(|here| here.metadata)
         }
     };
@@ -444,6 +469,8 @@ fn view(fleet: &Fleet, plan: &Plan, namespace: &str, one: &Admitted, decided: De
         suspended,
         shortage: plan.placement.outcomes.get(&one.spec.group()).and_then(|outcome| outcome.shortage),
         waiting: plan.waiting.get(name).copied(),
+        unread: one.unread.clone(),
+        pending: seen.shown.is_none() && now().duration_since(fleet.began) < FIGURES_GRACE,
         shown: seen.shown,
         only_recommended: one.spec.spec.scaling.mode == ScalingMode::Recommend,
         begun: fleet.begun.get(name).cloned().unwrap_or_default(),

@@ -78,6 +78,11 @@ impl Cluster {
         finish(self.plan.kubectl().env("KUBECONFIG", kubeconfig).args(arguments), "")
     }
 
+    /// kubectl as `cluster-admin`, to be run.
+    pub(crate) fn kubectl_command(&self) -> Command {
+        self.plan.kubectl()
+    }
+
     /// What kubectl prints, run as `cluster-admin`.
     ///
     /// # Panics
@@ -102,6 +107,15 @@ impl Cluster {
     /// If one is refused.
     pub fn apply(&self, manifests: &str) {
         let _ = succeeded(self.try_apply(manifests), "kubectl apply");
+    }
+
+    /// Makes what is not there yet, quickly: what is many is not looked at before.
+    ///
+    /// # Panics
+    /// If one is refused.
+    pub fn create(&self, manifests: &str) {
+        let output = finish(self.plan.kubectl().args(["create", "--validate=false", "-f", "-"]), manifests);
+        let _ = succeeded(output, "kubectl create");
     }
 
     /// Runs helm as `cluster-admin`, whatever comes of it.

@@ -7,6 +7,7 @@
 mod client;
 mod component;
 mod control;
+mod fault_proxy;
 mod home;
 mod node;
 mod pki;
@@ -19,6 +20,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use client::{Frozen, Part};
+pub use fault_proxy::{Call, Fault, FaultProxy, Rule};
 pub use node::{NODE_ADDRESS, REAL_NODE};
 pub use proxy::Proxy;
 pub use tools::{helm, prometheus_definitions, prometheus_folder};

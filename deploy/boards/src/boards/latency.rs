@@ -107,7 +107,7 @@ fn decision() -> Row {
             "s",
         )
         .log(),
-        |panel, (quantile, name)| panel.query(stage("decision", RATE, &[]).quantile(*quantile), *name),
+        |panel, (quantile, name)| panel.query(stage("decision", RATE, &[]).quantile(*quantile), name),
     );
     Row {
         title: "Decision latency",

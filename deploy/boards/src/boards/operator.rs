@@ -57,7 +57,7 @@ fn rounds() -> Row {
             "s",
         )
         .log(),
-        |panel, (quantile, name)| panel.query(seconds().quantile(*quantile), *name),
+        |panel, (quantile, name)| panel.query(seconds().quantile(*quantile), name),
     );
     Row {
         title: "Rounds",
