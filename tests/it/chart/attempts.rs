@@ -27,6 +27,7 @@ const ELSEWHERE: &str = "the operator writes only in the namespaces of tenants";
 const NAMESPACES: &str = "the operator makes and changes no namespace but those of tenants";
 const UNRESTRICTED: &str = "the operator makes no namespace whose pods are not restricted";
 const SPEC: &str = "the operator changes nothing of a tenant but its finalizers and its status";
+const POOL: &str = "the operator changes nothing of a pool but its finalizers and its status";
 
 /// A cluster with the chart, the operator and a tenant.
 struct Scene {
@@ -53,8 +54,18 @@ impl Scene {
         });
         cluster.apply(&tenant.to_string());
         let _ = cluster.ask(&["wait", "--for=condition=Ready", "tenant/desk-7", "--timeout=60s"]);
+        cluster.apply(&pool("registry.example/runtime").to_string());
         let _ =
             cluster.ask(&["create", "secret", "generic", "kafka-client", "--namespace", TENANT, "--from-literal=a=b"]);
+        let _ = cluster.ask(&[
+            "create",
+            "secret",
+            "generic",
+            "kafka-client",
+            "--namespace",
+            "default",
+            "--from-literal=a=b",
+        ]);
         let _ =
             cluster.ask(&["create", "secret", "generic", "other", "--namespace", "kube-system", "--from-literal=a=b"]);
         // No controller makes them here, and without one an administrator could run no pod either.
@@ -195,7 +206,7 @@ fn what_the_operators_token_must_not_do_is_refused() {
         scene.read(&["get", "secret", "other", "--namespace", "kube-system"]),
         scene.read(&["get", "secrets", "--all-namespaces"]),
         scene.read(&["get", "secrets", "--namespace", TENANT]),
-        scene.read(&["get", "secret", "kafka-client", "--namespace", TENANT]),
+        scene.read(&["get", "secret", "kafka-client", "--namespace", "default"]),
         scene.read(&["get", "secrets", "--namespace", NAMESPACE]),
         scene.read(&["get", "--raw", "/api/v1/secrets?labelSelector=app.kubernetes.io/managed-by%3Dpinion-operator"]),
         scene.read(&["get", "--raw", "/api/v1/secrets?fieldSelector=metadata.name%3Dkafka-client"]),
@@ -305,6 +316,7 @@ fn what_the_operators_token_must_not_do_is_refused() {
     let lease = json!({"spec": {"holderIdentity": "intruder"}});
     through.extend([
         scene.apply("a larger quota", &object("pinion.dev/v1alpha1", "Tenant", TENANT, None, &tenant), SPEC),
+        scene.apply("another image", &pool("registry.example/intruder"), POOL),
         scene.make("a tenant", &object("pinion.dev/v1alpha1", "Tenant", "intruder", None, &tenant), NO_RIGHT),
         scene.refused("the end of a tenant", &["delete", "tenant", TENANT], &["get", "tenant", TENANT], NO_RIGHT),
         scene.apply("Kafka credentials", &object("v1", "Secret", "kafka-client", Some(TENANT), &secret), NO_RIGHT),
@@ -353,6 +365,11 @@ fn an_operator_without_a_right_says_at_ready_what_it_cannot_see_and_is_ready_wit
     assert!(follower.log().contains("cannot list resource \\\"services\\\""), "{}", follower.log());
     replace(&role);
     until("the follower to be ready", STEP, || (follower.get("/ready")?.status == 200).then_some(()));
+}
+
+fn pool(image: &str) -> Json {
+    let spec = json!({"image": image, "coresPerPod": 1, "memoryMiB": 256, "minPods": 0});
+    object("pinion.dev/v1alpha1", "RuntimePool", "default", Some(TENANT), &json!({"spec": spec}))
 }
 
 fn all_rights() -> Json {

@@ -51,6 +51,11 @@ fn every_command_of_the_guides_does_what_it_says() {
 
     let pods = RefCell::new(Vec::new());
     reader.follow(&Guide::read("onboarding.md"), |command| {
+        if command.starts_with("kubectl wait --for=condition=Ready tenant") {
+            // Somebody's guess at what will be believed: the operator takes it away.
+            let forged = ["create", "configmap", "default-assignment", "--namespace", "desk-7", "--from-literal=a=b"];
+            let _ = cluster.ask(&forged);
+        }
         if command.starts_with("kubectl apply -f pool.yaml") {
             let mounted = [("--kafka-properties", "secret/kafka-client", "client.properties")];
             let pod = StandIn::start_with(&cluster, kafka.broker(), "desk-7", "default", "default-0", 1, &mounted);
