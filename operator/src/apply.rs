@@ -13,6 +13,7 @@ use kube::core::DynamicObject;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 
 use crate::cache::{Cache, Key};
 use crate::client::Patience;
@@ -20,6 +21,8 @@ use crate::kinds::Kind;
 use crate::leader::{Leadership, NotLeader};
 use crate::metrics::{Call, Metrics};
 
+/// Writes at a time, of all tenants together. More do not make a busy apiserver quicker, and the Lease would wait behind them.
+pub const WRITES_MAX: usize = 8;
 /// Which desired state was last applied.
 const ANNOTATION: &str = "pinion.dev/applied";
 /// Bytes of the digest that are kept: a chance change of 64 bits is none.
@@ -85,6 +88,8 @@ pub struct Writer {
     pub leadership: Arc<Leadership>,
     /// What the apiserver has asked for.
     pub patience: Arc<Patience>,
+    /// Writes that may be under way.
+    pub permits: Arc<Semaphore>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -230,7 +235,12 @@ impl Writer {
         if let Some(left) = self.patience.left() {
             return Err(WriteError::Patience { what: what(), left });
         }
-        let outcome = tokio::time::timeout(self.leadership.left(), call).await;
+        let outcome = tokio::time::timeout(self.leadership.left(), async {
+            // Never closed.
+            let _permit = self.permits.acquire().await.ok();
+            call.await
+        });
+        let outcome = outcome.await;
         self.metrics.wrote(key.kind);
         match outcome {
             Ok(Ok(done)) => {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 
-use crate::apply::Writer;
+use crate::apply::{WRITES_MAX, Writer};
 use crate::args::Args;
 use crate::cache::Cache;
 use crate::client::Clients;
@@ -65,13 +66,14 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         pods: Pods::default(),
         modules: Modules::new(client.clone(), Arc::clone(&metrics)),
         credentials: Credentials::new(client.clone(), Arc::clone(&metrics)),
-        events: Events::new(client.clone(), &args.identity, Arc::clone(&patience), Arc::clone(&metrics)),
+        events: Events::start(client.clone(), &args.identity, Arc::clone(&patience), Arc::clone(&metrics)),
         namespace: args.namespace.clone(),
         writer: Writer {
             client: client.clone(),
             cache,
             leadership: Arc::clone(&leadership),
             patience,
+            permits: Arc::new(Semaphore::new(WRITES_MAX)),
             metrics: Arc::clone(&metrics),
         },
     });

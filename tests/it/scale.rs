@@ -26,7 +26,7 @@ const WORKERS: u16 = 7;
 const NODES: u32 = 40;
 
 /// On a machine that does something else besides.
-const STEP: Duration = Duration::from_secs(240);
+const STEP: Duration = Duration::from_secs(300);
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -135,7 +135,7 @@ fn a_thousand_strategies_of_fifty_tenants_cost_nothing_at_rest_and_a_new_operato
     bounds::takes_less(
         "1,000 strategies: from kubectl's begin to all Ready",
         since(began_ns),
-        Duration::from_secs(180),
+        Duration::from_secs(300),
     );
     // The figures come last: so many are not written all at once.
     until("all figures", STEP, || {

@@ -52,7 +52,7 @@ const FINALIZER: &str = "pinion.dev/drain";
 const POLL: Duration = Duration::from_secs(2);
 /// How often while something is under way.
 const POLL_BUSY: Duration = Duration::from_millis(200);
-/// How long what follows from a tenant alone may take, and the statuses of its strategies: leases are renewed between.
+/// How long what follows from a tenant alone may take: leases are renewed between.
 const PART_MAX: Duration = Duration::from_secs(5);
 /// A tenant that is not there is looked at again when something changes.
 const IDLE: Duration = Duration::from_secs(3_600);
@@ -122,8 +122,8 @@ pub enum RoundError {
     #[error("make a token: {0}")]
     Random(String),
     /// Kubernetes answers, but so slowly that the pods would wait for their leases.
-    #[error("{0} took longer than {PART_MAX:?}")]
-    Slow(&'static str),
+    #[error("the tenant's namespace and what is in it took longer than {PART_MAX:?}")]
+    Slow,
     /// A mistake of ours. It costs this tenant a round, and no other tenant anything.
     #[error("the round panicked: {0}")]
     Panicked(String),
@@ -164,7 +164,9 @@ pub async fn round(context: &Arc<Context>, name: &str, memory: &mut Memory) -> R
     let strategies: Vec<Strategy> = typed(cache, Kind::Strategy, name);
     let Some(tenant) = cache.typed::<Tenant>(Kind::Tenant, name, name) else {
         let absent: Vec<_> = strategies.into_iter().map(|strategy| (strategy, Absent::NoTenant)).collect();
-        within("the statuses", report::all(context, &[], &absent, memory)).await?;
+        if !report::all(context, &[], &absent, memory).await? {
+            return Ok(POLL);
+        }
         // Nobody gives its pods anything any more.
         for pool in typed::<RuntimePool>(cache, Kind::RuntimePool, name).iter().filter(|pool| is_going(*pool)) {
             context.writer.finalizer(Kind::RuntimePool, name, &pool.name_any(), FINALIZER, false).await?;
@@ -180,7 +182,8 @@ pub async fn round(context: &Arc<Context>, name: &str, memory: &mut Memory) -> R
         TenantView { strategies: strategies.len(), cores: 0, prefixes: granted.clone(), trouble: Vec::new() };
     if !deleting {
         context.writer.finalizer(Kind::Tenant, name, name, FINALIZER, true).await?;
-        match within("the tenant's namespace and its objects", furnish(context, &tenant, memory)).await? {
+        let furnished = tokio::time::timeout(PART_MAX, furnish(context, &tenant, memory)).await;
+        match furnished.unwrap_or(Err(RoundError::Slow))? {
             Furnished::Done => {}
             Furnished::JustLetIn => return Ok(POLL_BUSY),
             Furnished::Taken(why) => {
@@ -239,8 +242,9 @@ pub async fn round(context: &Arc<Context>, name: &str, memory: &mut Memory) -> R
         view.cores = view.cores.saturating_add(u32::from(pool.spec.0.cores_per_pod) * u32::from(done.pods));
         ran.push((pool, admitted, done));
     }
-    within("the statuses", report::all(context, &ran, &absent, memory)).await?;
-    for (pool, admitted, _) in &ran {
+    // What it did not come to is for the next round.
+    let all = report::all(context, &ran, &absent, memory).await?;
+    for (pool, admitted, _) in ran.iter().filter(|_| all) {
         if let Some(fleet) = memory.fleets.get_mut(&pool.name_any()) {
             fleet.begun.retain(|name, _| !admitted.iter().any(|one| one.spec.metadata.name == *name));
         }
@@ -360,11 +364,6 @@ async fn admission(
         }
         Err(error) => Err(Absent::Module(error)),
     }
-}
-
-/// A part of a round that only waits for Kubernetes.
-async fn within<T>(part: &'static str, work: impl Future<Output = Result<T, RoundError>>) -> Result<T, RoundError> {
-    tokio::time::timeout(PART_MAX, work).await.unwrap_or(Err(RoundError::Slow(part)))
 }
 
 async fn report_tenant(context: &Context, tenant: &Tenant, view: &TenantView) -> Result<(), RoundError> {

@@ -17,18 +17,22 @@ use crate::status::{self, StrategyView};
 
 /// Writes of one tenant's statuses at a time.
 const WRITES_MAX: usize = 4;
+/// How long statuses may be begun in one round: leases are renewed between.
+const STATUSES_MAX: Duration = Duration::from_secs(3);
 /// How often a status is written that differs in figures alone, at most.
 const FIGURES_EVERY: Duration = Duration::from_secs(5);
 /// Such writes of all strategies together in a second, at most: what etcd takes without anybody else noticing.
 const FIGURES_A_SECOND: u32 = 20;
 
-/// Writes the statuses of strategies and pools.
+/// Writes the statuses of strategies and pools; those that it does not come to in time are for the next round. Returns whether it came to
+/// all.
 pub(super) async fn all(
     context: &Context,
     ran: &[(&RuntimePool, Vec<Admitted>, Done)],
     absent: &[(Strategy, Absent)],
     memory: &mut Memory,
-) -> Result<(), RoundError> {
+) -> Result<bool, RoundError> {
+    let until_ns = mono_ns().saturating_add(u64::try_from(STATUSES_MAX.as_nanos()).unwrap_or(u64::MAX));
     let assigned = ran.iter().flat_map(|(_, admitted, done)| {
         let views = done.strategies.iter().map(StrategyView::Assigned);
         admitted.iter().map(|one| &one.resource).zip(views)
@@ -36,20 +40,25 @@ pub(super) async fn all(
     let absent = absent.iter().map(|(strategy, why)| (strategy, StrategyView::Absent(why)));
     let every = pace(context.cache().count(Kind::Strategy));
     let shown_ns = &memory.shown_ns;
-    let reports = assigned.chain(absent).map(|(strategy, view)| report(context, strategy, view, shown_ns, every));
+    let reports = assigned.chain(absent).map(|(strategy, view)| async move {
+        // A thousand of them take a while, in which another tenant's halt is not to wait.
+        tokio::task::yield_now().await;
+        if mono_ns() > until_ns { Ok(None) } else { report(context, strategy, view, shown_ns, every).await.map(Some) }
+    });
     let reports: Vec<_> = reports.collect();
-    let written: Vec<Option<String>> = stream::iter(reports).buffer_unordered(WRITES_MAX).try_collect().await?;
+    let written: Vec<Option<Option<String>>> = stream::iter(reports).buffer_unordered(WRITES_MAX).try_collect().await?;
     let now_ns = mono_ns();
     let names: BTreeSet<String> =
         ran.iter().flat_map(|(_, admitted, _)| admitted).map(|one| one.resource.name_any()).collect();
     memory.shown_ns.retain(|name, _| names.contains(name));
-    memory.shown_ns.extend(written.into_iter().flatten().map(|name| (name, now_ns)));
+    let all = written.iter().all(Option::is_some);
+    memory.shown_ns.extend(written.into_iter().flatten().flatten().map(|name| (name, now_ns)));
     for (pool, _, done) in ran {
         let status = status::pool(pool, &done.view, now());
         let (namespace, name) = (pool.namespace().unwrap_or_default(), pool.name_any());
         context.writer.status(Kind::RuntimePool, &namespace, &name, &status, MANAGER_STATUS).await?;
     }
-    Ok(())
+    Ok(all)
 }
 
 /// Returns the strategy's name if its figures are in its status now.
@@ -60,8 +69,6 @@ async fn report(
     shown_ns: &BTreeMap<String, u64>,
     every: Duration,
 ) -> Result<Option<String>, RoundError> {
-    // A thousand of them take a while, in which another tenant's halt is not to wait.
-    tokio::task::yield_now().await;
     let (status, events) = status::strategy(strategy, &view, now());
     let (namespace, name) = (strategy.namespace().unwrap_or_default(), strategy.name_any());
     let before = strategy.status.clone().unwrap_or_default();
@@ -72,7 +79,7 @@ async fn report(
     let differs = status != before;
     context.writer.status(Kind::Strategy, &namespace, &name, &status, MANAGER_STATUS).await?;
     for event in events {
-        context.events.tell(strategy, event).await;
+        context.events.tell(strategy, event);
     }
     Ok(differs.then_some(name))
 }
