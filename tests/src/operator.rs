@@ -56,7 +56,8 @@ impl Operator {
         let namespace = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}");
         cluster.apply(&namespace);
         let chart = project_root().join("deploy/chart");
-        let roles = ["--show-only", "templates/rbac-people.yaml"];
+        // The image is for the Deployment, which is not shown; without one Helm renders nothing.
+        let roles = ["--set", "image.repository=registry.example/none", "--show-only", "templates/rbac-people.yaml"];
         let rendered = cluster.helm(&[&["template", "pinion", chart.to_str().expect("UTF-8")], &roles[..]].concat());
         assert!(rendered.status.success(), "{}", String::from_utf8_lossy(&rendered.stderr));
         cluster.apply(&String::from_utf8_lossy(&rendered.stdout));
