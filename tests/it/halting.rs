@@ -50,8 +50,8 @@ fn a_pod_that_hangs_delays_the_halt_of_no_other() {
         return;
     }
     let (Some(cluster), Some(broker)) = (Cluster::start(setup(Tier::Full)), Broker::shared()) else { return };
-    let Some(mut desk) = desk(&cluster, broker) else { return };
     let operator = Operator::start(&cluster, "op-a");
+    let Some(mut desk) = desk(&cluster, broker) else { return };
     let (healthy, hung) = (desk.stand_in(0), desk.stand_in(1));
     desk.deploy();
     desk.is_ready();
@@ -93,8 +93,8 @@ fn a_halt_outlasts_the_pods_and_the_operator() {
         return;
     }
     let (Some(cluster), Some(broker)) = (Cluster::start(setup(Tier::Full)), Broker::shared()) else { return };
-    let Some(mut desk) = desk(&cluster, broker) else { return };
     let operator = Operator::start(&cluster, "op-a");
+    let Some(mut desk) = desk(&cluster, broker) else { return };
     let (kept, fresh) = (desk.stand_in(0), desk.stand_in(1));
     desk.deploy();
     desk.is_ready();

@@ -150,8 +150,8 @@ fn a_load_that_rises_and_falls_has_two_workers_and_then_one_and_no_order_is_lost
         return;
     }
     let (Some(cluster), Some(broker)) = (Cluster::start(setup(Tier::Full)), Broker::shared()) else { return };
-    let Some(mut desk) = desk(&cluster, broker, ScalingMode::Auto, [1, 2]) else { return };
     let _operator = Operator::start(&cluster, "op-a");
+    let Some(mut desk) = desk(&cluster, broker, ScalingMode::Auto, [1, 2]) else { return };
     let first = desk.stand_in(0);
     desk.deploy();
     desk.is_ready();
@@ -211,8 +211,8 @@ fn a_recommendation_changes_nothing_and_scale_does_within_shards_and_pool() {
         return;
     }
     let (Some(cluster), Some(broker)) = (Cluster::start(setup(Tier::Full)), Broker::shared()) else { return };
-    let Some(mut desk) = desk(&cluster, broker, ScalingMode::Recommend, [2, 2]) else { return };
     let _operator = Operator::start(&cluster, "op-a");
+    let Some(mut desk) = desk(&cluster, broker, ScalingMode::Recommend, [2, 2]) else { return };
     let _pods = [desk.stand_in(0), desk.stand_in(1)];
     desk.deploy();
     desk.is_ready();
@@ -280,8 +280,8 @@ fn figures_that_cannot_be_read_hold_the_number_and_say_so() {
         return;
     }
     let (Some(cluster), Some(broker)) = (Cluster::start(setup(Tier::Full)), Broker::shared()) else { return };
-    let Some(mut desk) = desk(&cluster, broker, ScalingMode::Auto, [1, 2]) else { return };
     let operator = Operator::start(&cluster, "op-a");
+    let Some(mut desk) = desk(&cluster, broker, ScalingMode::Auto, [1, 2]) else { return };
     let (_pod, door) = desk.stand_in(0).behind_a_door(broker);
     desk.deploy();
     desk.is_ready();
