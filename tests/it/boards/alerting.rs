@@ -50,7 +50,8 @@ const MISSED: (&str, &str) = ("PinionLatencyObjectiveMissed", "critical");
 fn a_quarantine_and_a_halt_raise_their_alerts_and_their_runbooks_clear_them() {
     let (Some(broker), Some(frames)) = (Broker::shared(), scene::frames()) else { return };
     let market = scene::market(broker);
-    let trap = strategies::example_on(broker, "misbehaving/trap", &market);
+    let mut trap = strategies::example_on(broker, "misbehaving/trap", &market);
+    trap.spec.budget.memory_mib = 16;
     let process = Process::start(broker, &market, &[trap, record_only(broker, &market)]);
     let Some(prometheus) = watching(&process) else { return };
     let mut watch = Watch::start();

@@ -98,27 +98,25 @@ fn troubled(broker: &Broker) -> Process {
 
 fn trouble(broker: &Broker, process: &Process, frames: &[Frame]) {
     let market = process.market.clone();
+    let produce = |frames: &[Frame]| broker.produce_frames(&market, frames.iter().map(|frame| (0, frame)));
+    let count = |metric: &Metric, labels: &[(&str, &str)]| process.runtime.count(metric, labels) > 0;
+    let happens = |metric: &Metric| until(metric.name, STEP, || count(metric, &[]).then_some(()));
+    produce(&frames[..2_000]);
+    happens(&metrics::KAFKA_DELIVERY_ERRORS);
+    // More than a ring holds, faster than one who spins takes it.
+    produce(&frames[2_000..25_000]);
+    happens(&metrics::RING_FULL);
+    happens(&metrics::PARTITION_PAUSED);
+    // Last, for what is stamped now makes the capture look old.
     broker.produce(&market, 0, [&b"\x00 no json"[..], &b"{\"stream\":"[..]]);
     let ahead = i64::try_from(pinion_runtime::clock::wall_ns() / 1_000_000).unwrap() + 60_000;
     broker.produce_dated(&market, 0, ahead, [br#"{"result":null,"id":1}"#]);
-    // More than a ring holds, faster than one who spins takes it.
-    broker.produce_frames(&market, frames[..25_000].iter().map(|frame| (0, frame)));
-    let count = |metric: &Metric, labels: &[(&str, &str)]| process.runtime.count(metric, labels) > 0;
-    until("a full ring, a pause, and what is wrong with records", STEP, || {
-        let metrics = [
-            &metrics::RING_FULL,
-            &metrics::PARTITION_PAUSED,
-            &metrics::DECODE_ERRORS,
-            &metrics::BROKER_CLOCK_NEGATIVE,
-            &metrics::KAFKA_DELIVERY_ERRORS,
-        ];
-        metrics.iter().all(|metric| count(metric, &[])).then_some(())
-    });
+    happens(&metrics::DECODE_ERRORS);
+    happens(&metrics::BROKER_CLOCK_NEGATIVE);
     // An instance comes back some time after each fault, and must find a stream that goes on.
     let mut market_data = frames[25_000..].chunks(50);
     until("quarantine", STEP, || {
-        let piece = market_data.next().expect("the capture has come to its end");
-        broker.produce_frames(&market, piece.iter().map(|frame| (0, frame)));
+        produce(market_data.next().expect("the capture has come to its end"));
         count(&metrics::STRATEGY_QUARANTINED, &[("strategy", "trap")]).then_some(())
     });
 }

@@ -40,7 +40,8 @@ fn of_each_alert_the_cases_say_both_when_it_fires_and_when_it_does_not() {
     for path in cases() {
         let text = std::fs::read_to_string(&path).unwrap();
         for (at, line) in text.lines().enumerate() {
-            let Some((_, name)) = line.split_once("ALERTS{alertname=\"") else { continue };
+            let asked = line.split_once("- expr: ").and_then(|(_, expr)| expr.split_once("ALERTS{alertname=\""));
+            let Some((_, name)) = asked else { continue };
             let name = name.split('"').next().unwrap().to_owned();
             let rest: Vec<&str> = text.lines().skip(at + 1).collect();
             let expected =
