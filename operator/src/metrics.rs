@@ -18,6 +18,9 @@ const POD_CALLS: [(&str, &[&str]); 4] = [
     ("metrics", &["ok", "failed"]),
 ];
 
+/// Why a call to Kubernetes was not done; no answer is the last of them.
+const WHYS: [&str; 5] = ["conflict", "throttled", "refused", "server", "no_answer"];
+
 /// What Kubernetes was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is named as in the metric's help")]
@@ -29,6 +32,8 @@ pub enum Call {
 }
 
 impl Call {
+    const ALL: [Self; 4] = [Self::Lease, Self::Read, Self::Write, Self::Watch];
+
     const fn name(self) -> &'static str {
         match self {
             Self::Lease => "lease",
@@ -43,12 +48,12 @@ impl Call {
 fn why(error: Option<&kube::Error>) -> &'static str {
     match error {
         Some(kube::Error::Api(status)) => match status.code {
-            409 => "conflict",
-            429 => "throttled",
-            400..500 => "refused",
-            _ => "server",
+            409 => WHYS[0],
+            429 => WHYS[1],
+            400..500 => WHYS[2],
+            _ => WHYS[3],
         },
-        _ => "no_answer",
+        _ => WHYS[4],
     }
 }
 
@@ -116,6 +121,11 @@ impl Metrics {
     fn begin(&self) {
         for outcome in ["done", "failed"] {
             self.rounds.with_label_values(&[outcome]);
+        }
+        for call in Call::ALL {
+            for why in WHYS {
+                self.kube_errors.with_label_values(&[call.name(), why]);
+            }
         }
         for (call, outcomes) in POD_CALLS {
             for outcome in outcomes {

@@ -91,6 +91,15 @@ fn effects() -> Row {
                 "wps",
             )
             .query(Series::of(&metrics::OPERATOR_WRITES).rate(RATE).sum(&["kind"]), "{{kind}}"),
+            Panel::lines(
+                "Calls to Kubernetes that failed",
+                "What was asked for, and why it was not done. Conflicts are settled by the next round; throttling is obeyed.",
+                "ops",
+            )
+            .query(
+                Series::of(&metrics::OPERATOR_KUBE_ERRORS).rate(RATE).sum(&["call", "why"]),
+                "{{call}} {{why}}",
+            ),
             Panel::lines("Calls to pods", "Reports, assignments, modules, metrics; by how they ended.", "ops").query(
                 Series::of(&metrics::OPERATOR_POD_CALLS).rate(RATE).sum(&["call", "outcome"]),
                 "{{call}} {{outcome}}",
