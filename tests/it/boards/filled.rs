@@ -24,13 +24,14 @@ const RATE_INTERVAL: &str = "15s";
 const RANGE: &str = "5m";
 
 /// Panels that may show 0 throughout, each with the reason. All others must show something.
-const MAY_BE_ZERO: [(&str, &str); 8] = [
+const MAY_BE_ZERO: [(&str, &str); 9] = [
     ("Denials that were not told", "a strategy would have to leave 256 denials waiting"),
     ("Log lines that were dropped", "no example logs more than a line"),
     ("Waits for egress", "thousands of orders would have to wait for Kafka"),
     ("Kept off the CPU", "only under a quota: a test of its own"),
     ("Workers on cores of their own", "tests run unpinned"),
     ("Share of rounds that fail", "the apiserver would have to fail: a test of its own breaks it"),
+    ("Calls to Kubernetes that failed", "the same: control_plane.rs breaks it"),
     ("Quarantine", "quarantine is a state: the stat beside it must show it"),
     ("Other gauges", "a position may be flat"),
 ];
