@@ -90,7 +90,8 @@ fn effects() -> Row {
                 "By kind. None while nothing changes: a steady stream is two who disagree.",
                 "wps",
             )
-            .query(Series::of(&metrics::OPERATOR_WRITES).rate(RATE).sum(&["kind"]), "{{kind}}"),
+            .query(Series::of(&metrics::OPERATOR_WRITES).rate(RATE).sum(&["kind"]), "{{kind}}")
+            .size(8, 8),
             Panel::lines(
                 "Calls to Kubernetes that failed",
                 "What was asked for, and why it was not done. Conflicts are settled by the next round; throttling is obeyed.",
@@ -99,11 +100,13 @@ fn effects() -> Row {
             .query(
                 Series::of(&metrics::OPERATOR_KUBE_ERRORS).rate(RATE).sum(&["call", "why"]),
                 "{{call}} {{why}}",
-            ),
+            )
+            .size(8, 8),
             Panel::lines("Calls to pods", "Reports, assignments, modules, metrics; by how they ended.", "ops").query(
                 Series::of(&metrics::OPERATOR_POD_CALLS).rate(RATE).sum(&["call", "outcome"]),
                 "{{call}} {{outcome}}",
-            ),
+            )
+            .size(8, 8),
             Panel::lines(
                 "Shards moved",
                 "From one pod to another, in an hour. Each move starts a strategy's shard afresh.",
