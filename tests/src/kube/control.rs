@@ -30,7 +30,7 @@ impl Plan {
     pub(super) fn new(folder: PathBuf, bin: &'static Path, pki: Pki, host: IpAddr) -> Self {
         let etcd = format!("http://127.0.0.1:{}", free_port());
         let apiserver_port = free_port();
-        let fake_pods = format!("10.{}.0.0/16", 100 + apiserver_port % 100);
+        let fake_pods = fake_pods(apiserver_port, 0);
         Self { folder, bin, pki, host, apiserver_port, fake_pods, etcd }
     }
 
@@ -176,6 +176,14 @@ impl Plan {
         }
         command
     }
+}
+
+/// How many ranges of addresses there are for pods of nodes that do not exist.
+pub(super) const FAKE_POD_RANGES: u16 = 100;
+
+/// One of them: clusters begin their search at different ones.
+pub(super) fn fake_pods(apiserver_port: u16, turn: u16) -> String {
+    format!("10.{}.0.0/16", 100 + (apiserver_port % FAKE_POD_RANGES + turn) % FAKE_POD_RANGES)
 }
 
 /// `--NAME=PATH`.

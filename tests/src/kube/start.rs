@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use super::component::Component;
-use super::control::{Plan, fake_nodes};
+use super::control::{FAKE_POD_RANGES, Plan, fake_nodes, fake_pods};
 use super::home::Home;
 use super::node::{self, NODE_ADDRESS, Node};
 use super::pki::Pki;
@@ -68,8 +68,8 @@ impl Cluster {
         }
         self.run("controller-manager", self.plan.controller_manager())?;
         self.run("scheduler", self.plan.scheduler())?;
-        self.run("kwok", self.plan.kwok())?;
         self.reach_fake_pods()?;
+        self.run("kwok", self.plan.kwok())?;
         if setup.fake_nodes > 0 {
             must(&self.try_apply(&fake_nodes(setup.fake_nodes)), "make the nodes")?;
         }
@@ -84,17 +84,26 @@ impl Cluster {
         })
     }
 
-    /// Makes the addresses of kwok's pods this machine's own, so that a test's processes can stand in for them. Only root can;
-    /// `down.sh` undoes it.
-    fn reach_fake_pods(&self) -> Result<(), String> {
+    /// Makes addresses for kwok's pods this machine's own, so that a test's processes can stand in for them. Only root can;
+    /// `down.sh` undoes it. The kernel adds a route once, so no two clusters of the machine have the same.
+    fn reach_fake_pods(&mut self) -> Result<(), String> {
         if !rustix::process::geteuid().is_root() {
             return Ok(());
         }
         let why = |error| format!("reach the pods' addresses: {error}");
-        std::fs::write(self.home.path().join("route"), &self.plan.fake_pods).map_err(why)?;
-        let route = ["route", "replace", "local", &self.plan.fake_pods, "dev", "lo"];
-        let output = Command::new("ip").args(route).output().map_err(why)?;
-        must(&output, "reach the pods' addresses")
+        let mut outcome = Ok(());
+        for turn in 0..FAKE_POD_RANGES {
+            let pods = fake_pods(self.plan.apiserver_port, turn);
+            let output =
+                Command::new("ip").args(["route", "add", "local", &pods, "dev", "lo"]).output().map_err(why)?;
+            outcome = must(&output, "reach the pods' addresses");
+            if outcome.is_ok() {
+                std::fs::write(self.home.path().join("route"), &pods).map_err(why)?;
+                self.plan.fake_pods = pods;
+                break;
+            }
+        }
+        outcome
     }
 
     fn define(&self, setup: &Setup) -> Result<(), String> {
