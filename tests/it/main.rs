@@ -31,7 +31,6 @@ mod operator;
 mod operator_registry;
 mod pods;
 mod registry;
-mod scale;
 mod scaling;
 mod secured;
 mod stage;
