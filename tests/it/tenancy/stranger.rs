@@ -488,7 +488,8 @@ fn all_the_config_maps_that_it_may_make_are_a_bounded_number_and_slow_no_halt_of
     );
     let count =
         ground.cluster.ask(&["get", "configmaps", "--namespace", &second.name, "--output=name"]).lines().count();
-    assert!(count <= 92, "{count} ConfigMaps");
+    // One that Kubernetes makes itself may come before the quota has counted.
+    assert!(count <= 93, "{count} ConfigMaps");
     let halts = ground.halts(5);
     println!("halts of the first while they are there: {halts:?}");
     assert!(halts[halts.len() / 2] < HALT, "{halts:?}");
