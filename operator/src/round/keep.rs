@@ -9,8 +9,7 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 use pinion_spec::assignment::Assignment;
 
-use super::deliver::Pass;
-use super::deliver::renew;
+use super::deliver::{Pass, renew};
 use super::pool::{attend, token, written};
 use super::{Context, Memory, RoundError, typed};
 use crate::crd::RuntimePool;
