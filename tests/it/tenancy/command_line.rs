@@ -91,7 +91,7 @@ fn a_quant_goes_from_a_file_to_orders_halts_changes_the_module_goes_back_and_pau
     assert!(rows[0]["p99"].is_string(), "{rows}");
     says(&shell.ok(&["list"]), &["NAME", "record-only  True", "ACTIVE"]);
     let described = shell.ok(&["describe", "record-only"]);
-    says(&described, &["default-0  1 worker  shards 0-3", "1 for 4 shards", "Ready True AsSpecified", "Scaled"]);
+    says(&described, &["default-0  1 worker  shards 0-3", "1 for 4 shards", "Ready True AsSpecified"]);
     says(&shell.ok(&["top", "--looks", "1"]), &["record-only", "ready True", "ACTIVE"]);
     // The node of this pod is kwok's, which keeps no logs.
     says(&shell.refused(&["logs", "record-only"], 69), &["read the log of pod default-0"]);

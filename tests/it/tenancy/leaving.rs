@@ -66,9 +66,17 @@ fn a_deleted_tenant_is_drained_first_and_leaves_nothing_behind() {
     let Some(mut desk) = desk() else { return };
     let pod = settled(&desk);
     let before = traces(desk.cluster, &desk.name);
-    for kind in
-        ["Tenant", "Namespace", "RuntimePool", "Strategy", "StatefulSet", "Pod", "Secret", "NetworkPolicy", "Role"]
-    {
+    for kind in [
+        "Tenant",
+        "Namespace",
+        "RuntimePool",
+        "Strategy",
+        "StatefulSet",
+        "Pod",
+        "Secret",
+        "NetworkPolicy",
+        "RoleBinding",
+    ] {
         assert!(
             before.iter().any(|one| one.starts_with(&format!("{kind}/"))),
             "the search finds no {kind}: {before:?}"
