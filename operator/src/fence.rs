@@ -4,11 +4,21 @@
 //! silence proves nothing. What does: its own word, the end of its process, or the end of its lease, after which it has
 //! stopped itself.
 
-use jiff::{SignedDuration, Timestamp};
 use pinion_spec::assignment::{PodReport, Version};
 
-/// Added to a lease: how far the two machines' clocks may drift apart over it, and how long the last renewal may have been under way.
-pub const LEASE_MARGIN_SECONDS: i64 = 10;
+/// How much longer a lease of 11 s may seem here than to its pod, seconds. chrony, the most eager of what sets clocks, makes one run
+/// faster or slower by a twelfth at most (`maxslewrate` of chrony.conf): 13 s pass on the one where 11 s pass on the other.
+const DRIFT_OF_11: u64 = 2;
+/// For what is rounded.
+const SPARE_NS: u64 = 1_000_000_000;
+
+/// When a lease is over by this process' clock, which counts from a time of the pod's clock that was heard then: monotonic nanoseconds.
+/// The pod had told it before, so by its own clock the lease is over sooner.
+#[must_use]
+pub const fn lease_end_ns(heard_ns: u64, lease_seconds: u32) -> u64 {
+    let lease_ns = lease_seconds as u64 * 1_000_000_000;
+    heard_ns.saturating_add(lease_ns + lease_ns / 11 * DRIFT_OF_11 + SPARE_NS)
+}
 
 /// The pod that had a shard.
 #[derive(Debug, Clone, Copy)]
@@ -17,11 +27,8 @@ pub struct Holder<'a> {
     pub released_in: Version,
     /// The last report of it, if it ever answered.
     pub report: Option<&'a PodReport>,
-    /// When the last attempt to renew its lease ended, whether it seemed to succeed or not: an answer can be lost when the
-    /// request was not. An operator that has just become the leader does not know, and takes the moment it became it.
-    pub renewal_attempted_at: Timestamp,
-    /// The longest lease that any of those attempts may have given it, seconds.
-    pub lease_seconds: u32,
+    /// When every lease that it may have is over ([`lease_end_ns`]).
+    pub lease_end_ns: u64,
     /// Kubernetes says that its containers have ended for good: the pod has succeeded or failed, or one of another UID has its
     /// name and reads the present document. That the pod object is gone does not say so: it may have been deleted by
     /// force, or from a node that nobody reaches.
@@ -43,15 +50,16 @@ pub enum Cleared {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the pod that had it has not let go of it; its lease is over in {seconds} s at the latest")]
 pub struct Held {
-    /// Until the lease and its margin are over, unless it is renewed.
-    pub seconds: i64,
+    /// Until the lease is over, unless it is renewed. In steps of five, because what is said of it is written down each time that it
+    /// changes.
+    pub seconds: u64,
 }
 
 /// Whether `shard` of the strategy may be given to another pod.
 ///
 /// # Errors
 /// While the old pod may still run it.
-pub fn may_move(holder: &Holder<'_>, namespace: &str, name: &str, shard: u16, now: Timestamp) -> Result<Cleared, Held> {
+pub fn may_move(holder: &Holder<'_>, namespace: &str, name: &str, shard: u16, now_ns: u64) -> Result<Cleared, Held> {
     if holder.process_ended {
         return Ok(Cleared::ProcessEnded);
     }
@@ -65,9 +73,8 @@ pub fn may_move(holder: &Holder<'_>, namespace: &str, name: &str, shard: u16, no
     if holder.report.as_ref().is_some_and(released) {
         return Ok(Cleared::Reported);
     }
-    let lease = SignedDuration::from_secs(i64::from(holder.lease_seconds) + LEASE_MARGIN_SECONDS);
-    let left = lease - now.duration_since(holder.renewal_attempted_at);
-    if left > SignedDuration::ZERO { Err(Held { seconds: left.as_secs() + 1 }) } else { Ok(Cleared::LeaseOver) }
+    let left_ns = holder.lease_end_ns.saturating_sub(now_ns);
+    if left_ns > 0 { Err(Held { seconds: left_ns.div_ceil(5_000_000_000) * 5 }) } else { Ok(Cleared::LeaseOver) }
 }
 
 #[cfg(test)]
@@ -77,8 +84,8 @@ mod tests {
 
     use super::*;
 
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    fn at(seconds: u64) -> u64 {
+        (1_000 + seconds) * 1_000_000_000
     }
 
     fn report(revision: u64, shards: &[u16]) -> PodReport {
@@ -93,16 +100,24 @@ mod tests {
 
     fn holder(report: Option<&PodReport>) -> Holder<'_> {
         let released_in = Version { epoch: 1, revision: 5 };
-        Holder { released_in, report, renewal_attempted_at: at(0), lease_seconds: 60, process_ended: false }
+        Holder { released_in, report, lease_end_ns: lease_end_ns(at(0), 60), process_ended: false }
     }
 
     #[test]
-    fn silence_is_no_proof_until_the_lease_and_its_margin_are_over() {
+    fn a_lease_is_over_by_the_pods_clock_before_it_is_here_however_the_two_are_slewed() {
+        for lease in [5_u32, 60, 3_600] {
+            // 13 s here are 11 s there.
+            let here_ns = u64::from(lease) * 13_000_000_000 / 11;
+            assert!(lease_end_ns(0, lease) > here_ns, "{lease}");
+        }
+    }
+
+    #[test]
+    fn silence_is_no_proof_until_the_lease_is_over_by_the_slower_of_two_clocks() {
         let holder = holder(None);
-        assert_eq!(may_move(&holder, "desk", "ema", 3, at(0)), Err(Held { seconds: 71 }));
-        assert_eq!(may_move(&holder, "desk", "ema", 3, at(69)), Err(Held { seconds: 2 }));
-        assert_eq!(may_move(&holder, "desk", "ema", 3, at(70)), Ok(Cleared::LeaseOver));
-        assert!(may_move(&holder, "desk", "ema", 3, at(-500)).is_err(), "a clock that went back");
+        assert_eq!(may_move(&holder, "desk", "ema", 3, at(0)), Err(Held { seconds: 75 }));
+        assert_eq!(may_move(&holder, "desk", "ema", 3, at(71)), Err(Held { seconds: 5 }));
+        assert_eq!(may_move(&holder, "desk", "ema", 3, at(72)), Ok(Cleared::LeaseOver));
     }
 
     #[test]
@@ -139,14 +154,14 @@ mod tests {
     proptest! {
         #[test]
         fn inside_the_lease_only_word_or_death_clears(
-            elapsed in -100_i64..5_000, lease in 5_u32..3_600, revision in 0_u64..10, runs in any::<bool>(),
+            elapsed in 0_u64..5_000, lease in 5_u32..3_600, revision in 0_u64..10, runs in any::<bool>(),
             answered in any::<bool>(), process_ended in any::<bool>(),
         ) {
             let report = report(revision, if runs { &[3] } else { &[] });
-            let holder = Holder { lease_seconds: lease, process_ended, ..holder(answered.then_some(&report)) };
+            let holder = Holder { lease_end_ns: lease_end_ns(at(0), lease), process_ended, ..holder(answered.then_some(&report)) };
             let cleared = may_move(&holder, "desk", "ema", 3, at(elapsed)).is_ok();
             let word = answered && revision >= 5 && !runs;
-            let over = elapsed >= i64::from(lease) + LEASE_MARGIN_SECONDS;
+            let over = at(elapsed) >= lease_end_ns(at(0), lease);
             prop_assert_eq!(cleared, process_ended || word || over);
         }
     }

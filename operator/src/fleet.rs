@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-use pinion_spec::assignment::{Assignment, PodReport, Version};
+use jiff::Timestamp;
+use pinion_spec::assignment::{Assignment, PodClock, PodReport, Version};
 use serde_json::Value as Json;
 
-use crate::fence::{Holder, LEASE_MARGIN_SECONDS};
+use crate::fence::{Holder, lease_end_ns};
 use crate::figures::Figures;
 use crate::place::{self, PodState, Shards};
 use crate::rollout::Rollout;
@@ -71,22 +71,20 @@ pub struct Member {
     pub answered_ns: u64,
     /// When the last call to it ended, monotonic nanoseconds.
     pub asked_ns: u64,
-    /// When its lease was last renewed for certain, monotonic nanoseconds.
+    /// Its clock as it last told it, and when that was heard, monotonic nanoseconds.
+    pub clock: Option<(PodClock, u64)>,
+    /// From when its lease counts for certain, monotonic nanoseconds.
     pub renewed_ns: u64,
-    /// Attempts to renew it that are under way.
-    pub renewing: u32,
-    /// When the last attempt to renew it ended.
-    pub attempted_at: Timestamp,
-    /// The longest lease that it may have.
-    pub lease_seconds: u32,
+    /// When every lease is over that it was ever to be given ([`lease_end_ns`]), whether that has arrived or not: an answer can be lost
+    /// when the request was not.
+    pub lease_end_ns: u64,
     /// Its metrics as they were read the time before, and last.
     pub scrapes: (Option<Figures>, Option<Figures>),
     /// When its metrics were last asked for to the end, monotonic nanoseconds.
     pub scraped_ns: u64,
     /// Why they could not be read the last time.
     pub unscraped: Option<String>,
-    /// The last call failed: it is asked for a report before anything is put to it, because each attempt to renew a lease puts
-    /// off the moment from which it is known to be over.
+    /// The last call failed: it is asked for a report, and for its clock, before anything is put to it.
     pub suspect: bool,
 }
 
@@ -101,10 +99,11 @@ impl Fleet {
     ) -> Self {
         let member = |document: &Assignment| Member {
             may_run: true,
-            lease_seconds: document.lease_seconds,
+            // What the leader before gave it counts from a time that it told that leader, who was none any more before this began.
+            lease_end_ns: lease_end_ns(now_ns, document.lease_seconds),
             // It has the usual time to answer.
             answered_ns: now_ns,
-            ..Member::new(String::new(), now)
+            ..Member::new(String::new())
         };
         let pods = documents.iter().map(|(name, document)| (name.clone(), member(document))).collect();
         Self {
@@ -124,7 +123,7 @@ impl Fleet {
     }
 
     /// Takes in what Kubernetes says of the pods.
-    pub fn observe<'a>(&mut self, pods: impl IntoIterator<Item = &'a Json>, now: Timestamp) {
+    pub fn observe<'a>(&mut self, pods: impl IntoIterator<Item = &'a Json>, now_ns: u64) {
         let mut gone: BTreeMap<&String, &mut Member> = self.pods.iter_mut().collect();
         let mut come = Vec::new();
         for pod in pods {
@@ -148,7 +147,7 @@ impl Fleet {
                 // Another of the same name: Kubernetes has ended the one before.
                 _ => {
                     self.renewed.insert(name.clone());
-                    let new = Member::new(uid.to_owned(), now);
+                    let new = Member::new(uid.to_owned());
                     come.push((name, Member { ip, terminating, ended, restarts, ..new }));
                 }
             }
@@ -157,7 +156,7 @@ impl Fleet {
             (member.ip, member.terminating, member.is_gone) = (None, true, true);
         }
         self.pods.extend(come);
-        self.pods.retain(|_, member| !member.is_gone || !member.is_over(now));
+        self.pods.retain(|_, member| !member.is_gone || !member.is_over(now_ns));
     }
 
     /// Whether its pods have been called in this term.
@@ -195,13 +194,12 @@ impl Fleet {
     }
 
     /// Everybody but `to` who may still run what is in no document.
-    pub fn holders<'a>(&'a self, to: &'a str, now: Timestamp) -> impl Iterator<Item = Holder<'a>> {
+    pub fn holders<'a>(&'a self, to: &'a str) -> impl Iterator<Item = Holder<'a>> {
         let others = self.pods.iter().filter(move |(name, member)| member.may_run && name.as_str() != to);
         others.map(move |(name, member)| Holder {
             released_in: self.documents.get(name).map_or_else(Version::default, |document| document.version),
             report: member.report.as_ref(),
-            renewal_attempted_at: member.renewal_attempted_at(now),
-            lease_seconds: member.lease_seconds,
+            lease_end_ns: member.lease_end_ns,
             process_ended: member.ended,
         })
     }
@@ -210,7 +208,7 @@ impl Fleet {
 impl Member {
     /// A pod that has been given nothing yet.
     #[must_use]
-    pub const fn new(uid: String, now: Timestamp) -> Self {
+    pub const fn new(uid: String) -> Self {
         Self {
             uid,
             ip: None,
@@ -222,10 +220,9 @@ impl Member {
             report: None,
             answered_ns: 0,
             asked_ns: 0,
+            clock: None,
             renewed_ns: 0,
-            renewing: 0,
-            attempted_at: now,
-            lease_seconds: 0,
+            lease_end_ns: 0,
             scrapes: (None, None),
             scraped_ns: 0,
             unscraped: None,
@@ -241,23 +238,24 @@ impl Member {
 
     /// Whether it runs nothing, as it says under this document or as its lease tells.
     #[must_use]
-    pub fn is_idle(&self, document: Option<Version>, now: Timestamp) -> bool {
+    pub fn is_idle(&self, document: Option<Version>, now_ns: u64) -> bool {
         let says = |report: &PodReport| {
             document.is_none_or(|version| report.version >= version)
                 && report.strategies.iter().all(|strategy| strategy.shards.is_empty())
         };
-        self.is_over(now) || self.report.as_ref().is_some_and(says)
+        self.is_over(now_ns) || self.report.as_ref().is_some_and(says)
     }
 
     /// Whether it can run nothing any more.
-    fn is_over(&self, now: Timestamp) -> bool {
-        let lease = SignedDuration::from_secs(i64::from(self.lease_seconds) + LEASE_MARGIN_SECONDS);
-        !self.may_run || self.ended || now.duration_since(self.renewal_attempted_at(now)) > lease
+    const fn is_over(&self, now_ns: u64) -> bool {
+        !self.may_run || self.ended || now_ns > self.lease_end_ns
     }
 
-    /// When the last attempt to renew its lease ended; one that is under way may still arrive.
-    fn renewal_attempted_at(&self, now: Timestamp) -> Timestamp {
-        if self.renewing > 0 { now } else { self.attempted_at }
+    /// Its clock for a document with this lease that is sent to it now, and when that was heard. From here on it may have the lease.
+    pub fn lease(&mut self, seconds: u32) -> Option<(PodClock, u64)> {
+        let (clock, heard_ns) = self.clock.clone()?;
+        self.lease_end_ns = self.lease_end_ns.max(lease_end_ns(heard_ns, seconds));
+        Some((clock, heard_ns))
     }
 }
 
@@ -265,4 +263,39 @@ impl Member {
 #[must_use]
 pub fn ordinal(pool: &str, pod: &str) -> Option<u16> {
     pod.strip_prefix(pool)?.strip_prefix('-')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_lease_is_over_only_when_every_one_that_was_ever_sent_is() {
+        let mut member = Member { may_run: true, ..Member::new(String::new()) };
+        assert!(member.lease(60).is_none() && member.is_over(1), "without its clock it can be given none");
+        let clock = PodClock { clock: "c".into(), ns: 5 };
+        member.clock = Some((clock.clone(), 100 * SECOND));
+        assert_eq!(member.lease(60), Some((clock, 100 * SECOND)));
+        let end_ns = lease_end_ns(100 * SECOND, 60);
+        // Sent again and again, it counts from the same time; a shorter one takes nothing away.
+        let _ = (member.lease(60), member.lease(5));
+        assert!(!member.is_over(end_ns) && member.is_over(end_ns + 1));
+    }
+
+    #[test]
+    fn the_next_leader_counts_what_the_one_before_may_have_given_from_its_own_begin() {
+        let document = Assignment {
+            version: Version::default(),
+            pod: "p-0".into(),
+            lease_seconds: 60,
+            trading_state: pinion_spec::strategy::TradingState::Active,
+            strategies: Vec::new(),
+        };
+        let documents = BTreeMap::from([("p-0".into(), document)]);
+        let fleet = Fleet::new(documents, BTreeMap::new(), Timestamp::UNIX_EPOCH, 9 * SECOND);
+        let holder = fleet.holders("p-1").next().expect("it may still run");
+        assert_eq!(holder.lease_end_ns, lease_end_ns(9 * SECOND, 60));
+    }
 }

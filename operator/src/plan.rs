@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
 use pinion_spec::strategy::Strategy;
 
 use crate::desired::assignment::Placed;
@@ -49,7 +48,7 @@ pub fn plan(
     fleet: &Fleet,
     others: &[&Fleet],
     pods: &[Pod],
-    now: Timestamp,
+    now_ns: u64,
 ) -> Plan {
     let documented = documented(pool, fleet);
     let mut groups: BTreeMap<String, Vec<&Candidate>> = BTreeMap::new();
@@ -73,8 +72,8 @@ pub fn plan(
                     plan.moved += 1;
                     Some(Held { seconds: 0 })
                 }
-                None => is_held(fleet, &pod(pool, slot.pod), members, *shard, now)
-                    .or_else(|| others.iter().find_map(|other| is_elsewhere(other, group, members, *shard, now))),
+                None => is_held(fleet, &pod(pool, slot.pod), members, *shard, now_ns)
+                    .or_else(|| others.iter().find_map(|other| is_elsewhere(other, group, members, *shard, now_ns))),
             };
             match held {
                 None => drop(granted.insert(*shard, *slot)),
@@ -132,28 +131,29 @@ fn documented(pool: &str, fleet: &Fleet) -> Shards {
 
 /// Whether somebody else may still run a shard that is in no document. A group's strategies read together, so they are held
 /// together.
-fn is_held(fleet: &Fleet, to: &str, members: &[&Candidate], shard: u16, now: Timestamp) -> Option<Held> {
-    fleet.holders(to, now).find_map(|holder| {
+fn is_held(fleet: &Fleet, to: &str, members: &[&Candidate], shard: u16, now_ns: u64) -> Option<Held> {
+    fleet.holders(to).find_map(|holder| {
         members.iter().find_map(|member| {
             let strategy = &member.strategy;
-            may_move(&holder, strategy.tenant(), &strategy.metadata.name, shard, now).err()
+            may_move(&holder, strategy.tenant(), &strategy.metadata.name, shard, now_ns).err()
         })
     })
 }
 
 /// The same of another pool.
-fn is_elsewhere(other: &Fleet, group: &str, members: &[&Candidate], shard: u16, now: Timestamp) -> Option<Held> {
+fn is_elsewhere(other: &Fleet, group: &str, members: &[&Candidate], shard: u16, now_ns: u64) -> Option<Held> {
     let assigned = other.documents.values().flat_map(|document| &document.strategies);
     let mut assigned = assigned.filter(|assigned| assigned.strategy.group() == group);
     if assigned.any(|assigned| assigned.shards.iter().any(|one| one.shard == shard)) {
         return Some(Held { seconds: 0 });
     }
     // No pod of that pool is the one that is to have it.
-    is_held(other, "", members, shard, now)
+    is_held(other, "", members, shard, now_ns)
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use pinion_spec::assignment::{Assignment, PodReport, StrategyReport, Version};
     use pinion_spec::strategy::TradingState;
 
@@ -165,8 +165,9 @@ mod tests {
 
     const SIZE: PoolSize = PoolSize { min_pods: 1, max_pods: 4, workers_per_pod: 1 };
 
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    /// Monotonic nanoseconds, that many seconds after the term's begin.
+    fn at(seconds: u64) -> u64 {
+        (1 + seconds) * 1_000_000_000
     }
 
     fn candidate(workers: u32, shards: u16) -> Candidate {
@@ -179,10 +180,10 @@ mod tests {
 
     /// Two pods, the first with all four shards by its document and by its word.
     fn fleet() -> Fleet {
-        let none = Fleet::new(BTreeMap::new(), BTreeMap::new(), at(0), 1);
+        let none = Fleet::new(BTreeMap::new(), BTreeMap::new(), Timestamp::UNIX_EPOCH, at(0));
         let plan = plan("default", SIZE, &[candidate(1, 4)], &none, &[], &ready(&[0]), at(0));
         let made = documents("default", 2, &plan.placed, terms(), &BTreeMap::new()).unwrap();
-        let mut fleet = Fleet::new(made, BTreeMap::new(), at(0), 1);
+        let mut fleet = Fleet::new(made, BTreeMap::new(), Timestamp::UNIX_EPOCH, at(0));
         says(&mut fleet, "default-0", 1, &[0, 1, 2, 3]);
         says(&mut fleet, "default-1", 1, &[]);
         fleet
@@ -209,8 +210,8 @@ mod tests {
         documents[pod].strategies.iter().flat_map(|one| &one.shards).map(|one| one.shard).collect()
     }
 
-    fn round(fleet: &mut Fleet, workers: u32, pods: &[u16], now: Timestamp) -> Plan {
-        let plan = plan("default", SIZE, &[candidate(workers, 4)], fleet, &[], &ready(pods), now);
+    fn round(fleet: &mut Fleet, workers: u32, pods: &[u16], now_ns: u64) -> Plan {
+        let plan = plan("default", SIZE, &[candidate(workers, 4)], fleet, &[], &ready(pods), now_ns);
         fleet.documents = documents("default", 2, &plan.placed, terms(), &fleet.documents).unwrap();
         fleet.targets = plan.placement.shards.clone();
         plan
@@ -233,16 +234,16 @@ mod tests {
     fn a_silent_pods_shards_wait_for_the_end_of_its_lease() {
         let mut fleet = fleet();
         round(&mut fleet, 1, &[1], at(1));
-        assert!(!round(&mut fleet, 1, &[1], at(69)).waiting.is_empty());
+        assert!(!round(&mut fleet, 1, &[1], at(71)).waiting.is_empty());
         assert!(shards(&fleet.documents, "default-1").is_empty());
-        assert!(round(&mut fleet, 1, &[1], at(70)).waiting.is_empty());
+        assert!(round(&mut fleet, 1, &[1], at(72)).waiting.is_empty());
         assert_eq!(shards(&fleet.documents, "default-1"), [0, 1, 2, 3]);
     }
 
     #[test]
     fn a_pod_that_was_never_given_anything_holds_nobody_up() {
-        let mut fleet = Fleet::new(BTreeMap::new(), BTreeMap::new(), at(0), 1);
-        fleet.pods.insert("default-1".into(), Member::new("u".into(), at(0)));
+        let mut fleet = Fleet::new(BTreeMap::new(), BTreeMap::new(), Timestamp::UNIX_EPOCH, at(0));
+        fleet.pods.insert("default-1".into(), Member::new("u".into()));
         let plan = round(&mut fleet, 1, &[0], at(0));
         assert!(plan.waiting.is_empty());
         assert_eq!(shards(&fleet.documents, "default-0"), [0, 1, 2, 3]);
@@ -251,7 +252,7 @@ mod tests {
     #[test]
     fn what_another_pool_may_still_run_is_given_to_nobody() {
         let mut other = fleet();
-        let here = Fleet::new(BTreeMap::new(), BTreeMap::new(), at(0), 1);
+        let here = Fleet::new(BTreeMap::new(), BTreeMap::new(), Timestamp::UNIX_EPOCH, at(0));
         let waits = |other: &Fleet| {
             let plan = plan("fast", SIZE, &[candidate(1, 4)], &here, &[other], &ready(&[0]), at(1));
             assert_eq!(plan.placed[0].shards.is_empty(), !plan.waiting.is_empty());
@@ -266,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_strategy_of_unknown_shards_is_scouted_by_one_pod() {
-        let fleet = Fleet::new(BTreeMap::new(), BTreeMap::new(), at(0), 1);
+        let fleet = Fleet::new(BTreeMap::new(), BTreeMap::new(), Timestamp::UNIX_EPOCH, at(0));
         let plan = plan("default", SIZE, &[candidate(1, 0)], &fleet, &[], &ready(&[0, 1]), at(0));
         assert_eq!((plan.placed[0].scout, plan.placed[0].shards.len()), (Some(0), 0));
     }

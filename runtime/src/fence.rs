@@ -35,11 +35,14 @@ impl Fence {
         now_ns >= self.0.load(Ordering::Acquire)
     }
 
-    /// Moves the end of the lease on, never back. False where it has run out: then only a new process may act again.
+    /// Moves the end of the lease on, never back, and never to what is past: that is no lease. False where it has run out: then only
+    /// a new process may act again.
     #[must_use]
     pub fn renew(&self, until_ns: u64) -> bool {
         let renewed = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |end| {
-            (end == 0 || mono_ns() < end).then_some(end.max(until_ns))
+            let now_ns = mono_ns();
+            let until_ns = if until_ns > now_ns { until_ns } else { 0 };
+            (end == 0 || now_ns < end).then_some(end.max(until_ns))
         });
         renewed.is_ok()
     }
@@ -73,6 +76,13 @@ mod tests {
         let far = mono_ns() + 60_000_000_000;
         assert!(fence.renew(far) && fence.renew(far - 1));
         assert_eq!(fence.end_ns(), far);
+    }
+
+    #[test]
+    fn a_lease_that_would_be_over_already_is_none() {
+        let fence = Fence::closed();
+        assert!(fence.renew(mono_ns()));
+        assert_eq!(fence.end_ns(), 0, "it still waits for its first");
     }
 
     #[test]

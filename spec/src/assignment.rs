@@ -3,6 +3,9 @@
 //! The operator writes one for each pod into a ConfigMap and puts the same to the pod's admin port. Pods take the highest
 //! [`Version`] that they have seen; a lower one is refused and counted.
 
+use std::fmt;
+use std::str::FromStr;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -29,8 +32,8 @@ pub struct Assignment {
     pub version: Version,
     /// The pod that it is for; a pod refuses another's.
     pub pod: String,
-    /// How long the pod may act on it after it has last been put to the admin port, seconds. Then it stops itself: its shards may be
-    /// another's. Counted on a clock that runs on while the machine sleeps.
+    /// How long the pod may act on it, seconds, from the time of the pod's own clock that was last put to its admin port with it
+    /// ([`PodClock`]). Then it stops itself: its shards may be another's.
     #[schemars(range(min = 5, max = 3_600))]
     pub lease_seconds: u32,
     /// The strictest state that any strategy here may be in: a suspended tenant's is HALTED.
@@ -66,6 +69,45 @@ pub struct AssignedShard {
     pub shard: u16,
     /// The worker of the pod that runs it, from 0.
     pub worker: u16,
+}
+
+/// The header in which a pod tells its clock with each [`PodReport`], and in which who puts an [`Assignment`] tells it again.
+pub const CLOCK_HEADER: &str = "pinion-clock";
+
+/// A time of a pod's clock, as `<clock>/<nanoseconds>`.
+///
+/// A lease counts from a time that the pod has told before: however long a request lies somewhere, it gives no lease that
+/// whoever sent it does not know of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodClock {
+    /// Which clock: that of one start of one machine. Times of others mean nothing.
+    pub clock: String,
+    /// Nanoseconds on it. It goes on while the process is stopped or the machine sleeps.
+    pub ns: u64,
+}
+
+/// A text that is no [`PodClock`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{CLOCK_HEADER} is to be as a pod tells it with each report, <clock>/<nanoseconds>")]
+pub struct ClockError;
+
+impl fmt::Display for PodClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.clock, self.ns)
+    }
+}
+
+impl FromStr for PodClock {
+    type Err = ClockError;
+
+    fn from_str(text: &str) -> Result<Self, ClockError> {
+        let (clock, ns) = text.rsplit_once('/').filter(|(clock, _)| !clock.is_empty()).ok_or(ClockError)?;
+        // Digits alone: not the signs that the parser would take.
+        if !ns.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(ClockError);
+        }
+        Ok(Self { clock: clock.to_owned(), ns: ns.parse().map_err(|_| ClockError)? })
+    }
 }
 
 /// What a pod says of itself: the answer to `GET /control/assignment`, and to a `PUT` that was taken.
@@ -139,6 +181,15 @@ mod tests {
         let old = Version { epoch: 3, revision: 900 };
         assert!(Version { epoch: 4, revision: 0 } > old);
         assert!(Version { epoch: 3, revision: 901 } > old);
+    }
+
+    #[test]
+    fn a_clock_is_read_as_it_is_written_and_nothing_else_is() {
+        let clock = PodClock { clock: "5b1f/0c".into(), ns: u64::MAX };
+        assert_eq!(clock.to_string().parse(), Ok(clock));
+        for text in ["", "/", "/5", "5", "a/", "a/-1", "a/+1", "a/ 1", "a/18446744073709551616"] {
+            assert_eq!(text.parse::<PodClock>(), Err(ClockError), "{text:?}");
+        }
     }
 
     #[test]

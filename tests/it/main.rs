@@ -10,6 +10,7 @@ mod cluster_cli;
 mod control;
 mod control_plane;
 mod counts;
+mod definitions;
 mod delivery;
 mod desk;
 mod executions;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pinion_runtime::clock::mono_ns;
-use pinion_spec::assignment::Version;
+use pinion_spec::assignment::{CLOCK_HEADER, PodClock, Version};
 use pinion_spec::metrics;
 use pinion_spec::strategy::{Strategy, TradingState};
 use pinion_tests::captures::{Frame, SPOT, frames};
@@ -219,6 +219,56 @@ fn a_pod_that_was_stopped_past_its_lease_consumes_nothing_more_and_its_successor
     println!("{} orders, {repeats} repeated", after.len());
     assert!(is_clean(next.runtime.sigterm_and_wait()));
     assert_eq!(after.into_keys().collect::<Vec<_>>(), scene.expected());
+}
+
+#[test]
+fn a_renewal_that_lay_in_a_stopped_pods_socket_gives_no_lease_from_when_it_wakes() {
+    let Some(scene) = Scene::new() else { return };
+    let mut pod = Pod::start(scene.broker, "a");
+    pod.listens();
+    let mut short = document("a", 1, &scene.strategy, &[]);
+    short.lease_seconds = 10;
+    let clock = pod.runtime.clock();
+    assert_eq!(pod.put_from(&short, &clock).status, 200);
+    pod.runtime.freeze();
+    let wakes_ns = clock.ns + 8_000_000_000;
+    std::thread::scope(|scope| {
+        let renewal = scope.spawn(|| pod.put_from(&short, &clock));
+        until("a renewal to be old", START, || (mono_ns() >= wakes_ns).then_some(()));
+        assert!(!renewal.is_finished(), "it is answered by a pod that is stopped");
+        pod.runtime.go_on();
+        assert_eq!(renewal.join().unwrap().status, 200);
+    });
+    let asked_ns = mono_ns();
+    let left = pod.runtime.metric(&metrics::LEASE, &[]).expect("a lease");
+    // Its clock is this machine's.
+    let at_least_until = Duration::from_nanos(asked_ns - clock.ns).as_secs_f64() + left;
+    assert!(at_least_until <= 10.001, "the lease lasts {at_least_until} s from the time that the pod told");
+    assert_eq!(pod.runtime.wait().code(), Some(75));
+}
+
+#[test]
+fn a_lease_counts_only_from_a_time_that_the_pod_has_told() {
+    let Some(scene) = Scene::new() else { return };
+    let mut pod = Pod::start(scene.broker, "a");
+    pod.listens();
+    let wanted = document("a", 1, &scene.strategy, &[]);
+    let body = serde_json::to_vec(&wanted).unwrap();
+    let told = pod.runtime.clock();
+    let elsewhere = PodClock { clock: format!("{}0", told.clock), ..told.clone() };
+    let to_come = PodClock { ns: u64::MAX, ..told.clone() };
+    for (clock, status) in [(String::new(), 422), (elsewhere.to_string(), 409), (to_come.to_string(), 409)] {
+        let answer = pod.runtime.put_assignment(&body, &clock);
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert!(answer.body.contains(CLOCK_HEADER), "{answer:?}");
+    }
+    assert_eq!(pod.report().unwrap().version, Version::default(), "it holds a document");
+    assert_eq!(pod.put_from(&wanted, &told).status, 200);
+    // So old that the lease would be over: the document is taken, and the lease that there is stays.
+    let left = || pod.runtime.metric(&metrics::LEASE, &[]).expect("a lease");
+    let before = left();
+    assert_eq!(pod.put_from(&wanted, &PodClock { ns: 0, ..told }).status, 200);
+    assert!(left() > before - 30.0, "{before}");
 }
 
 #[test]

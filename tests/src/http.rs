@@ -12,6 +12,8 @@ const ANSWER: Duration = Duration::from_secs(30);
 pub struct Answer {
     /// Status code.
     pub status: u16,
+    /// Names in small letters, and values.
+    pub headers: Vec<(String, String)>,
     /// Body.
     pub body: String,
 }
@@ -39,7 +41,17 @@ pub fn request(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(not_http)?;
     let chunked = head.lines().any(|line| line.eq_ignore_ascii_case("transfer-encoding: chunked"));
     let body = if chunked { joined(body).ok_or_else(not_http)? } else { body.to_owned() };
-    Ok(Answer { status, body })
+    let headers = head.lines().filter_map(|line| line.split_once(": "));
+    let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+    Ok(Answer { status, headers, body })
+}
+
+impl Answer {
+    /// A header's value.
+    #[must_use]
+    pub fn header(&self, wanted: &str) -> Option<&str> {
+        self.headers.iter().find_map(|(name, value)| (name == wanted).then_some(value.as_str()))
+    }
 }
 
 /// A body that came in chunks: each a length in hex, a line's end, so many bytes and a line's end; the last has none.

@@ -12,16 +12,21 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, put};
 use pinion_runtime::clock::mono_ns;
-use pinion_spec::assignment::{AssignedStrategy, Assignment, PodReport, StrategyReport, Version};
+use pinion_spec::assignment::{
+    AssignedStrategy, Assignment, CLOCK_HEADER, PodClock, PodReport, StrategyReport, Version,
+};
 use pinion_spec::metrics;
 use pinion_spec::strategy::TradingState;
 use tokio::sync::mpsc;
 
 use crate::kube::Cluster;
+
+/// The name of the clock of all of them.
+const CLOCK: &str = "model";
 
 /// The port that the operator calls.
 const ADMIN_PORT: u16 = 9101;
@@ -227,11 +232,20 @@ async fn report(State(pod): State<Pod>) -> Response {
     let mut pods = lock(&pod.pods);
     let held = pods.held.entry(pod.id.clone()).or_default();
     lapse(held, mono_ns());
-    axum::Json(pod.report(held)).into_response()
+    with_clock(pod.report(held))
 }
 
-async fn assign(State(pod): State<Pod>, body: Bytes) -> Response {
+fn with_clock(report: PodReport) -> Response {
+    let clock = PodClock { clock: CLOCK.to_owned(), ns: mono_ns() };
+    ([(CLOCK_HEADER, clock.to_string())], axum::Json(report)).into_response()
+}
+
+async fn assign(State(pod): State<Pod>, headers: HeaderMap, body: Bytes) -> Response {
     let now_ns = mono_ns();
+    let clock = headers.get(CLOCK_HEADER).and_then(|value| value.to_str().ok()?.parse::<PodClock>().ok());
+    let Some(clock) = clock.filter(|clock| clock.clock == CLOCK && clock.ns <= now_ns) else {
+        return StatusCode::CONFLICT.into_response();
+    };
     let Ok(document) = serde_json::from_slice::<Assignment>(&body) else {
         return StatusCode::UNPROCESSABLE_ENTITY.into_response();
     };
@@ -248,11 +262,11 @@ async fn assign(State(pod): State<Pod>, body: Bytes) -> Response {
         let left = Duration::from_nanos(held.until_ns.saturating_sub(now_ns));
         held.spare = Some(held.spare.map_or(left, |spare| spare.min(left)));
     }
-    held.until_ns = now_ns + u64::from(document.lease_seconds) * 1_000_000_000;
+    held.until_ns = clock.ns + u64::from(document.lease_seconds) * 1_000_000_000;
     held.document = Some(document.clone());
     let (until_ns, answer) = (held.until_ns, pod.report(held));
     own(&mut pods, &pod.id, &document, now_ns, until_ns);
-    axum::Json(answer).into_response()
+    with_clock(answer)
 }
 
 /// Notes whose each shard is now.

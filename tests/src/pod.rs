@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pinion_runtime::sandbox::Digest;
-use pinion_spec::assignment::{AssignedShard, AssignedStrategy, Assignment, PodReport, Version};
+use pinion_spec::assignment::{AssignedShard, AssignedStrategy, Assignment, PodClock, PodReport, Version};
 use pinion_spec::strategy::{Strategy, TradingState};
 
 use crate::http::Answer;
 use crate::kafka::Broker;
-use crate::runtime::Runtime;
+use crate::runtime::{ASSIGNMENT, Runtime};
 use crate::scratch::Scratch;
 
 /// A lease that no test outlives.
@@ -77,14 +77,23 @@ impl Pod {
         Self { runtime: process(broker, &self.name, &self.home), name: self.name, home: self.home }
     }
 
-    /// Puts a document, whatever comes of it.
+    /// Puts a document with a lease from now, whatever comes of it.
     ///
     /// # Panics
     /// If nobody answers.
     #[must_use]
     pub fn put(&self, document: &Assignment) -> Answer {
+        self.put_from(document, &self.runtime.clock())
+    }
+
+    /// Puts a document with a lease from a time of its clock, whatever comes of it.
+    ///
+    /// # Panics
+    /// If nobody answers.
+    #[must_use]
+    pub fn put_from(&self, document: &Assignment, clock: &PodClock) -> Answer {
         let body = serde_json::to_vec(document).expect("a document serialises");
-        self.runtime.put_bytes("/control/assignment", &body)
+        self.runtime.put_assignment(&body, &clock.to_string())
     }
 
     /// Puts a strategy's module.
@@ -100,7 +109,7 @@ impl Pod {
     /// What it says of itself; `None` while nobody listens.
     #[must_use]
     pub fn report(&self) -> Option<PodReport> {
-        let answer = self.runtime.get("/control/assignment")?;
+        let answer = self.runtime.get(ASSIGNMENT)?;
         (answer.status == 200).then(|| serde_json::from_str(&answer.body).expect("a report"))
     }
 
@@ -121,7 +130,7 @@ impl Pod {
     /// If it does not after `limit`.
     pub fn settles(&mut self, version: Version, limit: Duration) {
         let ask = |runtime: &Runtime| {
-            let answer = runtime.get("/control/assignment")?;
+            let answer = runtime.get(ASSIGNMENT)?;
             let report: PodReport = serde_json::from_str(&answer.body).ok()?;
             (report.settled && report.version == version).then_some(())
         };

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
+use pinion_spec::assignment::{CLOCK_HEADER, PodClock};
 use pinion_spec::metrics::Metric;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -17,6 +18,9 @@ use crate::programs::{build_folder, program};
 use crate::scratch::Scratch;
 use crate::wait::until;
 use crate::watchdog;
+
+/// Where a pod takes its assignment and tells what it runs.
+pub const ASSIGNMENT: &str = "/control/assignment";
 
 /// A machine whose cores compile something else needs seconds to compile a module.
 pub const START: Duration = Duration::from_secs(60);
@@ -211,9 +215,44 @@ impl Runtime {
         self.ask("PUT", path, body).unwrap_or_else(|error| panic!("put {path}: {error}"))
     }
 
+    /// A pod's clock, as it tells it.
+    ///
+    /// # Panics
+    /// If it tells none.
+    #[must_use]
+    pub fn clock(&self) -> PodClock {
+        let answer = self.get(ASSIGNMENT).expect("an answer");
+        let clock = answer.header(CLOCK_HEADER).unwrap_or_else(|| panic!("no clock: {answer:?}"));
+        clock.parse().unwrap_or_else(|error| panic!("{clock}: {error}"))
+    }
+
+    /// Puts an assignment with a lease from this time of the pod's clock.
+    ///
+    /// # Panics
+    /// If nobody answers.
+    #[must_use]
+    pub fn put_assignment(&self, document: &[u8], clock: &str) -> Answer {
+        let mut headers = self.bearer();
+        headers.push((CLOCK_HEADER, clock.to_owned()));
+        self.request("PUT", ASSIGNMENT, &headers, document).unwrap_or_else(|error| panic!("put {ASSIGNMENT}: {error}"))
+    }
+
     fn ask(&self, method: &str, path: &str, body: &[u8]) -> std::io::Result<Answer> {
-        let bearer = self.token.as_ref().map(|token| format!("Bearer {token}"));
-        let headers: Vec<_> = bearer.as_deref().map(|bearer| ("authorization", bearer)).into_iter().collect();
+        self.request(method, path, &self.bearer(), body)
+    }
+
+    fn bearer(&self) -> Vec<(&'static str, String)> {
+        self.token.iter().map(|token| ("authorization", format!("Bearer {token}"))).collect()
+    }
+
+    fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&'static str, String)],
+        body: &[u8],
+    ) -> std::io::Result<Answer> {
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         request(self.admin, method, path, &headers, body)
     }
 

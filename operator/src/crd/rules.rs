@@ -62,7 +62,7 @@ const TENANT: [Rule; 9] = [
     ),
 ];
 
-const RUNTIME_POOL: [Rule; 5] = [
+const RUNTIME_POOL: [Rule; 6] = [
     rule(
         "",
         "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]{0,50}[a-z0-9])?$')",
@@ -80,6 +80,12 @@ const RUNTIME_POOL: [Rule; 5] = [
         "key: name the taint, or write operator: Exists for every taint",
     ),
     rule("spec.tolerations[]", "self.operator != 'Exists' || !has(self.value)", "value: none with operator: Exists"),
+    // A leader that knows nothing of the pods yet takes the lease in their documents for the longest that they may have.
+    rule(
+        "spec.leaseSeconds",
+        "self >= oldSelf",
+        "leaseSeconds: may only grow: a pod that nobody reaches may have the longer one; for a shorter one make another pool",
+    ),
 ];
 
 const STRATEGY: [Rule; 20] = [

@@ -7,12 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use pinion_spec::assignment::PodReport;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
 use crate::clock::mono_ns;
-use crate::pods::PodError;
+use crate::pods::{PodError, Said};
 
 /// What a call is about; one of a kind at a time to a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,8 +27,8 @@ pub(super) enum About {
 /// What came of a call.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// A report was asked for, or came with a document; then the lease that was given.
-    Report(Option<u32>, Result<PodReport, PodError>),
+    /// A report was asked for, or came with a document; then when the clock was heard from which its lease counts.
+    Report(Option<u64>, Result<Said, PodError>),
     /// A module was given, or why not.
     Module(Result<(), String>),
     /// Metrics.
@@ -131,7 +130,7 @@ mod tests {
     use super::*;
 
     fn report() -> Outcome {
-        Outcome::Report(None, Ok(PodReport::default()))
+        Outcome::Report(None, Err(PodError::Slow(LONG)))
     }
 
     const LONG: Duration = Duration::from_secs(600);

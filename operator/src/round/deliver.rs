@@ -1,23 +1,23 @@
 //! Brings documents, renewals and modules to the pods of a pool and takes in what they say.
 //!
-//! A pod whose last call failed is only asked for a report, which renews nothing: so the end of its lease stays where it is, and
-//! its shards can go elsewhere in time.
+//! A lease counts from a time of the pod's clock that the pod has told before. So one that hangs gets none, however long a renewal lies
+//! in its socket, and its shards can go elsewhere in time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinion_spec::assignment::{Assignment, PodReport};
+use pinion_spec::assignment::{Assignment, PodClock};
 use pinion_spec::pool::LEASE_SECONDS_DEFAULT;
 
 use super::calls::{About, Answer, Calls, Outcome};
 use super::{Context, POLL, POLL_BUSY, RoundError};
-use crate::clock::{mono_ns, now};
+use crate::clock::mono_ns;
 use crate::figures::Figures;
 use crate::fleet::{Fleet, Member};
 use crate::leader::RENEW_EVERY;
-use crate::pods::{Address, CALL_MAX, PodError};
+use crate::pods::{Address, CALL_MAX, PodError, Said};
 
 /// How long a round waits for answers: far longer than a pod needs for one, and far shorter than the time in which a halt is to arrive
 /// that comes meanwhile.
@@ -35,22 +35,23 @@ pub(super) enum Pass {
 }
 
 /// Renewals in a lease's time: two may fail.
-const RENEWALS: u32 = 3;
+const RENEWALS: u64 = 3;
 /// An apiserver that is away for so long stops nobody with the default lease.
 const OUTAGE: Duration = Duration::from_secs(30);
 /// From its end until the pods hear: of asking for the Lease, of a round that asks the pods, and of one that renews.
 const RESUMED: Duration = Duration::from_secs(10);
 
 const _: () = {
-    let left = LEASE_SECONDS_DEFAULT as u64 * (RENEWALS as u64 - 1) / RENEWALS as u64;
+    let left = LEASE_SECONDS_DEFAULT as u64 * (RENEWALS - 1) / RENEWALS;
     assert!(left >= OUTAGE.as_secs() + RESUMED.as_secs());
     assert!(RESUMED.as_secs() > 2 * (RENEW_EVERY.as_secs() + POLL.as_secs()));
 };
 
 /// What is to be sent to a pod.
 enum Errand {
-    /// Its document: a new one, or the renewal of the one that it has.
-    Assign(Assignment),
+    /// Its document: a new one, or the renewal of the one that it has; and the time of its clock from which the lease counts, with
+    /// when that was heard.
+    Assign(Assignment, (PodClock, u64)),
     /// Nothing: it is asked.
     Ask,
 }
@@ -81,6 +82,26 @@ pub(super) async fn renew(
     address: &impl Fn(IpAddr) -> Option<Address>,
     pass: &Pass,
 ) -> Result<bool, RoundError> {
+    let mut learnt = begin(context, fleet, calls, documents, namespace, address, pass).await?;
+    if matches!(pass, Pass::Due) {
+        // Those that have been asked for their clock have their leases renewed.
+        learnt |= begin(context, fleet, calls, documents, namespace, address, pass).await?;
+    }
+    let pending = fleet.pods.iter().any(|(name, member)| !member.suspect && calls.has(name, About::Document));
+    Ok(learnt || pending)
+}
+
+/// Begins the calls that are due and waits a moment for answers. Returns whether they told anything new.
+async fn begin(
+    context: &Arc<Context>,
+    fleet: &mut Fleet,
+    calls: &mut Calls,
+    documents: &BTreeMap<String, Assignment>,
+    namespace: &str,
+    address: &impl Fn(IpAddr) -> Option<Address>,
+    pass: &Pass,
+) -> Result<bool, RoundError> {
+    // The clocks that are sent back were heard before this, so by a process that led.
     context.leadership().epoch()?;
     let now_ns = mono_ns();
     let mut begun = BTreeSet::new();
@@ -96,7 +117,6 @@ pub(super) async fn renew(
             continue;
         }
         let Some(errand) = errand(member, documents.get(name), now_ns) else { continue };
-        member.renewing += u32::from(matches!(errand, Errand::Assign(_)));
         let number =
             calls.begin(name, &member.uid, About::Document, call(Arc::clone(context), address, errand, urgent));
         // One that did not answer the last time is not waited for.
@@ -110,28 +130,33 @@ pub(super) async fn renew(
     for answer in answers {
         learnt |= take(context, fleet, answer, namespace);
     }
-    let pending = fleet.pods.iter().any(|(name, member)| !member.suspect && calls.has(name, About::Document));
-    Ok(learnt || pending)
+    Ok(learnt)
 }
 
-fn errand(member: &Member, document: Option<&Assignment>, now_ns: u64) -> Option<Errand> {
+fn errand(member: &mut Member, document: Option<&Assignment>, now_ns: u64) -> Option<Errand> {
     let since = |then: u64| Duration::from_nanos(now_ns.saturating_sub(then));
     let Some(document) = document.filter(|_| !member.suspect) else {
         return (since(member.asked_ns) >= POLL_BUSY).then_some(Errand::Ask);
     };
     let report = member.report.as_ref();
-    let renewal = since(member.renewed_ns) >= Duration::from_secs(u64::from(document.lease_seconds)) / RENEWALS;
-    if renewal || report.is_none_or(|report| report.version < document.version) {
-        return Some(Errand::Assign(document.clone()));
+    let due_ns = member.renewed_ns + u64::from(document.lease_seconds) * 1_000_000_000 / RENEWALS;
+    // What it told before that would renew little.
+    let heard = member.clock.as_ref().is_some_and(|(_, heard_ns)| *heard_ns >= due_ns);
+    if heard || report.is_none_or(|report| report.version < document.version) {
+        let clock = member.lease(document.lease_seconds);
+        return Some(clock.map_or(Errand::Ask, |clock| Errand::Assign(document.clone(), clock)));
+    }
+    if now_ns >= due_ns {
+        return Some(Errand::Ask);
     }
     let every = if report.is_some_and(|report| report.settled) { POLL } else { POLL_BUSY };
     (since(member.asked_ns) >= every * 9 / 10).then_some(Errand::Ask)
 }
 
 async fn call(context: Arc<Context>, address: Address, errand: Errand, urgent: bool) -> Outcome {
-    let (label, lease, answer) = match errand {
-        Errand::Assign(document) => {
-            ("assign", Some(document.lease_seconds), context.pods.assign(&address, &document, urgent).await)
+    let (label, leased_ns, answer) = match errand {
+        Errand::Assign(document, (clock, heard_ns)) => {
+            ("assign", Some(heard_ns), context.pods.assign(&address, &document, &clock, urgent).await)
         }
         Errand::Ask => ("report", None, context.pods.report(&address).await),
     };
@@ -141,7 +166,7 @@ async fn call(context: Arc<Context>, address: Address, errand: Errand, urgent: b
         Err(_) => "unreached",
     };
     context.writer.metrics.called(label, outcome);
-    Outcome::Report(lease, answer)
+    Outcome::Report(leased_ns, answer)
 }
 
 /// Remembers what came of a call. Returns whether it tells anything new.
@@ -150,7 +175,7 @@ fn take(context: &Context, fleet: &mut Fleet, answer: Answer, namespace: &str) -
     // Another of the same name says nothing of this one. Before Kubernetes has told of it, a pod has no UID here.
     let Some(member) = fleet.pods.get_mut(&pod).filter(|member| member.uid == uid) else { return false };
     match outcome {
-        Outcome::Report(lease, answer) => report(member, lease, answer, (at_ns, superseded), namespace, &pod),
+        Outcome::Report(leased_ns, answer) => report(member, leased_ns, answer, (at_ns, superseded), namespace, &pod),
         Outcome::Module(Ok(())) => {
             context.writer.metrics.called("module", "ok");
             true
@@ -177,28 +202,20 @@ fn take(context: &Context, fleet: &mut Fleet, answer: Answer, namespace: &str) -
 
 fn report(
     member: &mut Member,
-    lease: Option<u32>,
-    answer: Result<PodReport, PodError>,
+    leased_ns: Option<u64>,
+    answer: Result<Said, PodError>,
     (at_ns, superseded): (u64, bool),
     namespace: &str,
     pod: &str,
 ) -> bool {
     member.asked_ns = at_ns;
-    if let Some(lease) = lease {
-        member.renewing = member.renewing.saturating_sub(1);
-        if answer.as_ref().err().is_none_or(PodError::may_have_arrived) {
-            member.attempted_at = now();
-            member.lease_seconds = member.lease_seconds.max(lease);
-        }
-    }
     match answer {
         // What it said is older than what it has been told since.
         _ if superseded => false,
-        Ok(report) => {
+        Ok(Said { report, clock }) => {
             member.answered_ns = at_ns;
-            if lease.is_some() {
-                member.renewed_ns = at_ns;
-            }
+            member.clock = Some((clock, at_ns));
+            member.renewed_ns = member.renewed_ns.max(leased_ns.unwrap_or_default());
             let was_suspect = std::mem::replace(&mut member.suspect, false);
             let new = was_suspect || member.report.as_ref() != Some(&report);
             member.report = Some(report);
@@ -242,5 +259,68 @@ fn upload(
                 Err(error) => Err(error.to_string()),
             })
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pinion_spec::assignment::{PodReport, Version};
+    use pinion_spec::strategy::TradingState;
+
+    use super::*;
+    use crate::fence::lease_end_ns;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn document(revision: u64) -> Assignment {
+        Assignment {
+            version: Version { epoch: 1, revision },
+            pod: "p-0".into(),
+            lease_seconds: 60,
+            trading_state: TradingState::Active,
+            strategies: Vec::new(),
+        }
+    }
+
+    /// A pod that told its clock at 100 s, and has a lease from then.
+    fn member() -> Member {
+        let report = PodReport { version: document(1).version, settled: true, ..PodReport::default() };
+        let clock = PodClock { clock: "c".into(), ns: 7 };
+        let heard_ns = 100 * SECOND;
+        Member {
+            report: Some(report),
+            clock: Some((clock, heard_ns)),
+            renewed_ns: heard_ns,
+            asked_ns: heard_ns,
+            suspect: false,
+            ..Member::new("u".into())
+        }
+    }
+
+    fn errand_at(member: &mut Member, revision: u64, seconds: u64) -> Option<Errand> {
+        errand(member, Some(&document(revision)), seconds * SECOND)
+    }
+
+    #[test]
+    fn a_lease_is_renewed_from_a_time_that_the_pod_told_when_it_was_due() {
+        let mut member = member();
+        member.clock.as_mut().unwrap().1 = 119 * SECOND;
+        member.asked_ns = 119 * SECOND;
+        assert!(errand_at(&mut member, 1, 119).is_none());
+        assert!(matches!(errand_at(&mut member, 1, 120), Some(Errand::Ask)));
+        // However late the answer is taken in.
+        member.clock.as_mut().unwrap().1 = 125 * SECOND;
+        assert!(
+            matches!(errand_at(&mut member, 1, 126), Some(Errand::Assign(_, (_, heard_ns))) if heard_ns == 125 * SECOND)
+        );
+        assert_eq!(member.lease_end_ns, lease_end_ns(125 * SECOND, 60));
+    }
+
+    #[test]
+    fn a_new_document_waits_for_no_clock_and_a_pod_that_failed_to_answer_is_sent_nothing() {
+        let mut member = member();
+        assert!(matches!(errand_at(&mut member, 2, 125), Some(Errand::Assign(..))));
+        member.suspect = true;
+        assert!(matches!(errand_at(&mut member, 2, 126), Some(Errand::Ask)));
     }
 }

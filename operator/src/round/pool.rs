@@ -76,7 +76,7 @@ pub(super) fn attend<'a>(
     let fleet = fleets.entry(name.clone()).or_insert_with(|| remembered(context, pool));
     let listed = context.cache().list(Kind::Pod, &namespace(pool));
     let own = listed.iter().map(AsRef::as_ref).filter(|pod| pod["metadata"]["labels"][LABEL_POOL] == name.as_str());
-    fleet.observe(own, now());
+    fleet.observe(own, mono_ns());
     fleet
 }
 
@@ -150,7 +150,7 @@ async fn advance(
         .collect();
     let workers = pool.spec.0.workers_per_pod();
     let size = PoolSize { min_pods: pool.spec.0.min_pods, max_pods: pool.spec.0.max_pods, workers_per_pod: workers };
-    let plan = plan(&name, size, &candidates, fleet, others, &fleet.placeable(&name, workers, mono_ns()), now());
+    let plan = plan(&name, size, &candidates, fleet, others, &fleet.placeable(&name, workers, mono_ns()), mono_ns());
     let suspended = tenant.spec.suspended;
     let terms = Terms {
         epoch,
@@ -223,7 +223,7 @@ async fn advance(
     let idle = fleet
         .pods
         .iter()
-        .all(|(pod, member)| member.is_idle(fleet.documents.get(pod).map(|document| document.version), now()));
+        .all(|(pod, member)| member.is_idle(fleet.documents.get(pod).map(|document| document.version), mono_ns()));
     let view = PoolView { short, ..pool_view(fleet, &plan, replicas, workers) };
     let answering = view.ready_pods == u32::from(plan.placement.pods);
     Ok(Done { strategies, view, busy: learnt || changed || !settled || !answering, idle, pods: replicas })
@@ -369,7 +369,7 @@ fn pods(fleet: &Fleet, pool: &str, wanted: u16) -> u16 {
 fn replicas(fleet: &Fleet, pool: &str, wanted: u16) -> u16 {
     let busy = fleet.pods.iter().filter(|(name, member)| {
         let version = fleet.documents.get(*name).map(|document| document.version);
-        !member.is_gone && !member.is_idle(version, now())
+        !member.is_gone && !member.is_idle(version, mono_ns())
     });
     let busy = busy.filter_map(|(name, _)| ordinal(pool, name)).map(|ordinal| ordinal.saturating_add(1));
     busy.max().unwrap_or(0).max(wanted)
@@ -401,8 +401,12 @@ fn before(fleet: &Fleet) -> BTreeMap<String, Assignment> {
     before
 }
 
-/// Whether anything may do less under a document than under the one before.
+/// Whether anything may do less under a document than under the one before, so that it goes to its pod before it is written. One with a
+/// longer lease does not: the next leader would not know of it.
 fn is_stricter(document: &Assignment, before: &Assignment) -> bool {
+    if document.lease_seconds > before.lease_seconds {
+        return false;
+    }
     document.trading_state > before.trading_state
         || document.strategies.iter().any(|one| {
             let name = &one.strategy.metadata.name;

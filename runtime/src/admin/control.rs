@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
-use pinion_spec::assignment::{Assignment, PodReport};
+use pinion_spec::assignment::{Assignment, CLOCK_HEADER, ClockError, PodClock, PodReport};
 use pinion_spec::strategy::{Risk, TradingState};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,6 @@ use super::Admin;
 use super::refusal::{Refusal, Why};
 use crate::app::{App, AppError, LimitsChanged, Overview, Tradable, Which};
 use crate::assignment::Assignments;
-use crate::clock::mono_ns;
 use crate::limits::MODULE_BYTES_MAX;
 use crate::risk::RiskChange;
 use crate::supervisor::lock;
@@ -293,16 +292,27 @@ fn assignments(admin: &Admin) -> Result<Arc<Assignments>, Refusal> {
     admin.assignments.clone().ok_or(Refusal::NotAPod)
 }
 
-async fn assignment_report(State(admin): State<Admin>) -> Result<Json<PodReport>, Refusal> {
-    Ok(Json(assignments(&admin)?.report()))
+/// What runs, with the time that the next lease may count from.
+type Report = ([(&'static str, String); 1], Json<PodReport>);
+
+fn with_clock(assignments: &Assignments, report: PodReport) -> Report {
+    ([(CLOCK_HEADER, assignments.clock().to_string())], Json(report))
 }
 
-async fn put_assignment(State(admin): State<Admin>, body: Bytes) -> Result<Json<PodReport>, Refusal> {
-    let received_ns = mono_ns();
+async fn assignment_report(State(admin): State<Admin>) -> Result<Report, Refusal> {
+    let assignments = assignments(&admin)?;
+    Ok(with_clock(&assignments, assignments.report()))
+}
+
+async fn put_assignment(State(admin): State<Admin>, headers: HeaderMap, body: Bytes) -> Result<Report, Refusal> {
     let assignments = assignments(&admin)?;
     let document: Assignment = parse(&body, "the operator's assignment document")?;
-    let put = tokio::task::spawn_blocking(move || assignments.put(document, received_ns));
-    Ok(Json(put.await.map_err(|_| Refusal::Interrupted)??))
+    let clock = headers.get(CLOCK_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let clock: PodClock = clock.parse().map_err(|error: ClockError| Refusal::BadRequest(error.to_string()))?;
+    let putting = Arc::clone(&assignments);
+    let put = tokio::task::spawn_blocking(move || putting.put(document, clock));
+    let report = put.await.map_err(|_| Refusal::Interrupted)??;
+    Ok(with_clock(&assignments, report))
 }
 
 async fn put_module(

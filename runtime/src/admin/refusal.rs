@@ -51,7 +51,9 @@ impl IntoResponse for Refusal {
                 AppError::Unknown { .. } | AppError::UnknownTenant { .. } | AppError::UnknownInstrument { .. },
             ) => StatusCode::NOT_FOUND,
             Self::App(AppError::Running { .. } | AppError::GroupTaken { .. })
-            | Self::Assignment(AssignmentError::Stale { .. } | AssignmentError::Changed(_))
+            | Self::Assignment(
+                AssignmentError::Stale { .. } | AssignmentError::Changed(_) | AssignmentError::Clock { .. },
+            )
             | Self::Pod => StatusCode::CONFLICT,
             Self::NotAPod => StatusCode::NOT_FOUND,
             Self::Assignment(AssignmentError::Fenced) => StatusCode::SERVICE_UNAVAILABLE,

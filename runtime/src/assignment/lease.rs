@@ -1,11 +1,13 @@
 //! What a pod keeps over a restart of its process: the last document and the end of its lease.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use pinion_spec::assignment::Assignment;
 use serde::{Deserialize, Serialize};
 
 use super::PodError;
+use crate::clock::mono_ns;
 use crate::modules::write_whole;
 
 /// The last document, and until when it may be acted on.
@@ -23,8 +25,17 @@ struct File {
     document: Assignment,
 }
 
-fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+/// The name of the machine's start, whose clock it is: see [`PodClock`](pinion_spec::assignment::PodClock). Where the kernel tells none
+/// it is one of this process alone, which leaves no lease to the next.
+pub(super) fn boot_id() -> &'static str {
+    static BOOT_ID: OnceLock<String> = OnceLock::new();
+    BOOT_ID.get_or_init(|| {
+        let told = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        match told.trim() {
+            "" => format!("process-{}-{}", std::process::id(), mono_ns()),
+            told => told.to_owned(),
+        }
+    })
 }
 
 fn path(folder: &Path) -> PathBuf {
@@ -41,9 +52,7 @@ impl Kept {
         let Some(bytes) = read(&file)? else { return Ok(None) };
         let kept: File = serde_json::from_slice(&bytes)
             .map_err(|error| PodError::File { file, problem: format!("{error}; remove it to begin afresh") })?;
-        let here = boot_id();
-        let same_start = !here.is_empty() && kept.boot_id == here;
-        let lease_end_ns = if same_start { kept.lease_end_ns } else { 0 };
+        let lease_end_ns = if kept.boot_id == boot_id() { kept.lease_end_ns } else { 0 };
         Ok(Some(Self { document: kept.document, lease_end_ns }))
     }
 
@@ -52,7 +61,7 @@ impl Kept {
     /// # Errors
     /// What the file system says.
     pub(super) fn write(self, folder: &Path) -> std::io::Result<()> {
-        let file = File { boot_id: boot_id(), lease_end_ns: self.lease_end_ns, document: self.document };
+        let file = File { boot_id: boot_id().to_owned(), lease_end_ns: self.lease_end_ns, document: self.document };
         write_whole(&path(folder), &serde_json::to_vec(&file)?)
     }
 }

@@ -14,7 +14,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pinion_spec::SpecErrors;
-use pinion_spec::assignment::{AssignedStrategy, Assignment, PodReport, ProblemKind, StrategyReport, Version};
+use pinion_spec::assignment::{
+    AssignedStrategy, Assignment, CLOCK_HEADER, PodClock, PodReport, ProblemKind, StrategyReport, Version,
+};
 use pinion_spec::strategy::TradingState;
 
 use crate::app::{App, Workers};
@@ -68,6 +70,12 @@ pub enum AssignmentError {
     /// The lease had run out.
     #[error("the lease has run out; this process ends")]
     Fenced,
+    /// The time that its lease is to count from is none of this machine's.
+    #[error("{CLOCK_HEADER}: {offered} is no time that this pod has told; ask GET /control/assignment for one")]
+    Clock {
+        /// What came.
+        offered: PodClock,
+    },
     /// A strategy in it has mistakes.
     #[error(transparent)]
     Spec(#[from] SpecErrors),
@@ -184,12 +192,18 @@ impl Assignments {
         Ok(Self { config, app, workers, kafka, sandbox, metrics, modules, pulls, fence, state, changed })
     }
 
-    /// Takes a document, or the renewal of the one that is held. `received_ns` is when the request came: the lease counts from there.
+    /// Its clock, for whoever puts the next document.
+    #[must_use]
+    pub fn clock(&self) -> PodClock {
+        PodClock { clock: lease::boot_id().to_owned(), ns: mono_ns() }
+    }
+
+    /// Takes a document, or the renewal of the one that is held. The lease counts from what this pod's clock was.
     ///
     /// # Errors
     /// [`AssignmentError`]
-    pub fn put(&self, document: Assignment, received_ns: u64) -> Result<PodReport, AssignmentError> {
-        let outcome = self.take(document, received_ns);
+    pub fn put(&self, document: Assignment, clock: PodClock) -> Result<PodReport, AssignmentError> {
+        let outcome = self.take(document, clock);
         if outcome.is_err() {
             self.metrics.assignment().refused.add(1);
         }
@@ -197,7 +211,11 @@ impl Assignments {
         Ok(self.report())
     }
 
-    fn take(&self, document: Assignment, received_ns: u64) -> Result<(), AssignmentError> {
+    fn take(&self, document: Assignment, clock: PodClock) -> Result<(), AssignmentError> {
+        let now = self.clock();
+        if clock.clock != now.clock || clock.ns > now.ns {
+            return Err(AssignmentError::Clock { offered: clock });
+        }
         if document.pod != self.config.pod {
             return Err(AssignmentError::OtherPod { here: self.config.pod.clone(), pod: document.pod });
         }
@@ -214,11 +232,12 @@ impl Assignments {
             }
             held => held.as_ref() == Some(&document),
         };
-        let lease_end_ns = received_ns.saturating_add(u64::from(document.lease_seconds) * 1_000_000_000);
+        let lease_end_ns = clock.ns.saturating_add(u64::from(document.lease_seconds) * 1_000_000_000);
         if !self.fence.renew(lease_end_ns) {
             return Err(AssignmentError::Fenced);
         }
-        self.metrics.assignment().lease_end_ns.set(i64::try_from(self.fence.end_ns()).unwrap_or(i64::MAX));
+        let lease_end_ns = self.fence.end_ns();
+        self.metrics.assignment().lease_end_ns.set(i64::try_from(lease_end_ns).unwrap_or(i64::MAX));
         if !same {
             // Before the disk: a halt waits for nothing, and one that cannot be kept is better than none.
             self.halt(&document);

@@ -121,7 +121,7 @@ pub(super) fn refuse_an_assignment(pod: &StandIn) {
         "version": {"epoch": 0, "revision": 0}, "pod": "default-0", "leaseSeconds": 30, "tradingState": "ACTIVE",
         "strategies": [],
     });
-    let answer = pod.runtime.put_bytes("/control/assignment", old.to_string().as_bytes());
+    let answer = pod.runtime.put_assignment(old.to_string().as_bytes(), &pod.runtime.clock().to_string());
     assert_ne!(answer.status, 200, "{}", answer.body);
     assert!(pod.runtime.count(&metrics::ASSIGNMENTS_REFUSED, &[]) > 0, "{}", answer.body);
 }

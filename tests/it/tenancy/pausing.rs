@@ -12,7 +12,7 @@ use pinion_tests::wait::until;
 use serde_json::json;
 
 use super::{desk, let_go, read};
-use crate::desk::{Desk, STEP, Watch, becomes, reachable_pods, setup};
+use crate::desk::{Desk, STEP, Watch, becomes, pool, reachable_pods, setup, tenant};
 
 /// From the apiserver's acceptance to the last worker.
 const HALT: Duration = Duration::from_millis(200);
@@ -73,18 +73,12 @@ fn a_suspended_tenant_is_halted_within_200_ms_and_stays_so_over_restarts_of_oper
     let operator = Operator::start(&cluster, "op-a");
     let proxy = cluster.proxy();
     for desk in [&mut desk, &mut other] {
-        desk.onboard(2);
+        desk.apply(&tenant(&desk.name, desk.broker));
+        becomes(desk.cluster, &desk.name, &format!("tenant/{}", desk.name), "Ready", "True", "AsSpecified");
+        let mut pool = pool(&desk.name, 2);
         // Longer than a new leader takes.
-        let _ = cluster.ask(&[
-            "patch",
-            "runtimepool",
-            "default",
-            "--namespace",
-            &desk.name,
-            "--type=merge",
-            "--patch",
-            r#"{"spec":{"leaseSeconds":40}}"#,
-        ]);
+        pool["spec"]["leaseSeconds"] = json!(40);
+        desk.apply(&pool);
         desk.strategy.spec.replicas = 2;
     }
     let mut pods = vec![desk.stand_in(0), desk.stand_in(1)];

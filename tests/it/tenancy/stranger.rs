@@ -389,7 +389,8 @@ fn the_firsts_admin_port_does_nothing_without_its_own_token() {
     // With the right token, but for a pod of another name.
     let mut misdirected: Assignment = serde_json::from_slice(&forged).unwrap();
     misdirected.pod = "default-1".into();
-    let answer = first.pod.runtime.put_bytes("/control/assignment", &serde_json::to_vec(&misdirected).unwrap());
+    let clock = first.pod.runtime.clock().to_string();
+    let answer = first.pod.runtime.put_assignment(&serde_json::to_vec(&misdirected).unwrap(), &clock);
     assert_eq!(answer.status, 422, "{answer:?}");
     let now: Value = serde_json::from_str(&first.pod.runtime.get("/control/assignment").unwrap().body).unwrap();
     assert_eq!((&now["strategies"], &now["cores"]), (&held["strategies"], &held["cores"]));
