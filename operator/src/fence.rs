@@ -29,9 +29,8 @@ pub struct Holder<'a> {
     pub report: Option<&'a PodReport>,
     /// When every lease that it may have is over ([`lease_end_ns`]).
     pub lease_end_ns: u64,
-    /// Kubernetes says that its containers have ended for good: the pod has succeeded or failed, or one of another UID has its
-    /// name and reads the present document. That the pod object is gone does not say so: it may have been deleted by
-    /// force, or from a node that nobody reaches.
+    /// Kubernetes says that its containers have ended for good: the pod has succeeded or failed. That the pod object is gone does not say
+    /// so: its node may be one that nobody reaches.
     pub process_ended: bool,
 }
 
