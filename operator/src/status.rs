@@ -252,7 +252,9 @@ fn absent(why: &Absent) -> (Reason, String) {
 fn running(assigned: &Assigned) -> Vec<Say> {
     let settled = assigned.is_settled();
     let pinned = pinning::condition(assigned.pinning.as_ref());
-    let (reason, message) = if assigned.quarantined {
+    // Of a release that is being replaced it says nothing any more: whoever has mended it waits for the next.
+    let quarantined = assigned.quarantined && !assigned.unsettled;
+    let (reason, message) = if quarantined {
         (Reason::Quarantined, "an instance faulted too often and is not called any more".to_owned())
     } else if let Some((kind, problem)) = &assigned.problem {
         let reason = match kind {
@@ -279,10 +281,10 @@ fn running(assigned: &Assigned) -> Vec<Say> {
         (Reason::InProgress, "the pods are taking it on".to_owned())
     };
     let unhindered = assigned.problem.is_none() && assigned.unread.is_none() && !assigned.lacks_cores();
-    let ready = settled && !assigned.quarantined && unhindered;
+    let ready = settled && !quarantined && unhindered;
     let mut says = vec![
         say(ConditionType::Ready, ready, reason, message.clone()),
-        say(ConditionType::Progressing, !ready && !assigned.quarantined, reason, message),
+        say(ConditionType::Progressing, !ready && !quarantined, reason, message),
     ];
     says.push(match (assigned.shortage, assigned.decision.limited) {
         (Some(_), _) if assigned.short.is_some() => {
@@ -607,6 +609,20 @@ mod tests {
         assert_eq!(ready(true, 1, None), [no, no]);
         assert_eq!(ready(false, 1, shared()), [yes, yes]);
         assert_eq!(ready(true, 0, None)[0], yes, "no pod, no worker that shares a core");
+    }
+
+    #[test]
+    fn a_quarantine_is_told_of_the_release_that_is_assigned_and_not_of_the_one_that_it_replaces() {
+        let ready = |unsettled| {
+            let pods = vec![("default-0".into(), vec![0], vec![0])];
+            let assigned = Assigned { shards: 1, pods, quarantined: true, unsettled, ..Assigned::default() };
+            let says = conditions(&[], running(&assigned), 1, at(0));
+            let of = |kind| says.iter().find(|condition| condition.kind == kind).unwrap().clone();
+            let (ready, progressing) = (of(ConditionType::Ready), of(ConditionType::Progressing));
+            (ready.status, ready.reason, progressing.status)
+        };
+        assert_eq!(ready(false), (ConditionStatus::False, Reason::Quarantined, ConditionStatus::False));
+        assert_eq!(ready(true), (ConditionStatus::False, Reason::InProgress, ConditionStatus::True));
     }
 
     fn at(seconds: i64) -> Timestamp {
