@@ -18,7 +18,7 @@ use pinion_tests::strategies;
 use pinion_tests::wait::until;
 use serde_json::{Value, json};
 
-use crate::market::{WHOLE, by_id, orders, record_only};
+use crate::market::{WHOLE, by_id, orders};
 
 /// Each step takes a second or two on a quiet machine.
 pub(crate) const STEP: Duration = Duration::from_secs(60);
@@ -114,26 +114,44 @@ pub(crate) struct Desk<'a> {
     pub(crate) module: PathBuf,
     pub(crate) frames: Vec<Frame>,
     pub(crate) produced: usize,
+    /// What a laptop is told besides of how to reach Kafka.
+    pub(crate) laptop_args: Vec<String>,
 }
 
 impl<'a> Desk<'a> {
     pub(crate) fn new(cluster: &'a Cluster, broker: &'a Broker) -> Option<Self> {
-        let path = SPOT.path()?;
-        let name = Broker::unique_topic("desk").replace('.', "-").to_lowercase();
-        let mut strategy = strategies::example("record-only");
+        let name = Self::unique_name();
         let market = format!("{name}.md");
-        broker.create_topic(&market, PARTITIONS);
+        Self::reading(cluster, broker, &name, &market, &name)
+    }
+
+    /// A name that no other desk of this process has.
+    pub(crate) fn unique_name() -> String {
+        Broker::unique_topic("desk").replace('.', "-").to_lowercase()
+    }
+
+    /// A desk of the name that reads `market`, with topics of its own whose names begin with `own`. They are made here.
+    pub(crate) fn reading(
+        cluster: &'a Cluster,
+        broker: &'a Broker,
+        name: &str,
+        market: &str,
+        own: &str,
+    ) -> Option<Self> {
+        let path = SPOT.path()?;
+        let mut strategy = strategies::example("record-only");
+        broker.create_topic(market, PARTITIONS);
         for kind in ["orders", "denials", "dead"] {
-            broker.create_topic(&format!("{name}.{kind}"), 1);
+            broker.create_topic(&format!("{own}.{kind}"), 1);
         }
-        strategy.metadata.namespace = Some(name.clone());
+        strategy.metadata.namespace = Some(name.to_owned());
         let spec = &mut strategy.spec;
         spec.params.insert("every".into(), crate::market::EVERY.into());
-        spec.inputs[0].topic = market;
+        market.clone_into(&mut spec.inputs[0].topic);
         spec.inputs[0].group = None;
-        spec.outputs.orders.topic = format!("{name}.orders");
-        spec.outputs.denials = Some(pinion_spec::strategy::TopicOutput { topic: format!("{name}.denials") });
-        spec.outputs.dead_letter = Some(pinion_spec::strategy::TopicOutput { topic: format!("{name}.dead") });
+        spec.outputs.orders.topic = format!("{own}.orders");
+        spec.outputs.denials = Some(pinion_spec::strategy::TopicOutput { topic: format!("{own}.denials") });
+        spec.outputs.dead_letter = Some(pinion_spec::strategy::TopicOutput { topic: format!("{own}.dead") });
         let module = PathBuf::from(spec.module.file.take().expect("a file"));
         spec.module = ModuleSource {
             config_map: Some(ConfigMapKey { name: "record-only-1".into(), key: "module.wasm".into() }),
@@ -141,7 +159,8 @@ impl<'a> Desk<'a> {
         };
         let mut frames = frames(&path);
         frames.retain(|frame| !frame.value.windows(13).any(|part| part == b"\"depthUpdate\""));
-        Some(Self { cluster, broker, name, strategy, module, frames, produced: 0 })
+        let name = name.to_owned();
+        Some(Self { cluster, broker, name, strategy, module, frames, produced: 0, laptop_args: Vec::new() })
     }
 
     pub(crate) fn apply(&self, resource: &Value) {
@@ -153,9 +172,14 @@ impl<'a> Desk<'a> {
     }
 
     pub(crate) fn onboard(&self, pods: u16) {
+        self.onboard_with(&pool(&self.name, pods));
+    }
+
+    /// The tenant until it is Ready, and a pool.
+    pub(crate) fn onboard_with(&self, pool: &Value) {
         self.apply(&tenant(&self.name, self.broker));
         becomes(self.cluster, &self.name, &format!("tenant/{}", self.name), "Ready", "True", "AsSpecified");
-        self.apply(&pool(&self.name, pods));
+        self.apply(pool);
     }
 
     pub(crate) fn deploy(&self) {
@@ -196,17 +220,21 @@ impl<'a> Desk<'a> {
         by_id(&orders(self.broker, &self.strategy))
     }
 
-    /// The ids that a laptop sends over the same topic from the same file.
+    /// The ids that a laptop sends over the same topic from the same file; a second time, over what came since.
     pub(crate) fn laptop(&self) -> Vec<String> {
         let mut strategy = self.strategy.clone();
         strategy.spec.module =
             ModuleSource { file: self.module.to_str().map(str::to_owned), ..ModuleSource::default() };
         strategy.spec.inputs[0].group = Some(format!("{}.laptop", self.name));
         strategy.spec.inputs[0].start = pinion_spec::strategy::Start::Earliest;
-        strategy.spec.outputs = record_only(self.broker, &strategy.spec.inputs[0].topic).spec.outputs;
+        let topic = Broker::unique_topic(&format!("{}.laptop", self.name));
+        self.broker.create_topic(&topic, 1);
+        strategy.spec.outputs.orders.topic = topic;
+        (strategy.spec.outputs.denials, strategy.spec.outputs.dead_letter) = (None, None);
         let scratch = Scratch::new();
         let file = strategies::write(&scratch, &strategy);
-        let laptop = Runtime::start(&[&file], &self.broker.address(), &[]);
+        let args: Vec<&str> = self.laptop_args.iter().map(String::as_str).collect();
+        let laptop = Runtime::start(&[&file], &self.broker.address(), &args);
         self.committed_by(&strategy);
         assert!(is_clean(laptop.sigterm_and_wait()));
         let (ids, repeats) = by_id(&orders(self.broker, &strategy));
@@ -224,6 +252,30 @@ impl<'a> Desk<'a> {
         let labels = [("tenant", self.name.as_str()), ("state", state)];
         pod.runtime.metric(&metrics::STRATEGY_STATE, &labels) == Some(1.0)
     }
+}
+
+/// Every object of the cluster that names a tenant: by label, or as its namespace, or by its own name where it has none.
+pub(crate) fn traces(cluster: &Cluster, tenant: &str) -> Vec<String> {
+    let kinds = |namespaced: &str| -> Vec<String> {
+        let flags = ["api-resources", "--verbs=list", "--output=name", namespaced];
+        let all = cluster.ask(&flags);
+        let kinds = all.lines().filter(|kind| !kind.starts_with("events"));
+        kinds.map(str::to_owned).collect()
+    };
+    let (namespaced, cluster_wide) = (kinds("--namespaced=true").join(","), kinds("--namespaced=false").join(","));
+    let names = "jsonpath={range .items[*]}{.kind}/{.metadata.namespace}/{.metadata.name}{\"\\n\"}{end}";
+    let list = |arguments: &[&str]| -> Vec<String> {
+        let output = cluster.kubectl(&[&["get"], arguments, &["--ignore-not-found", "--output", names]].concat());
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    };
+    let label = format!("pinion.dev/tenant={tenant}");
+    let mut found = list(&[&namespaced, "--namespace", tenant]);
+    found.extend(list(&[&namespaced, "--all-namespaces", "--selector", &label]));
+    found.extend(list(&[&cluster_wide, "--selector", &label]));
+    found.extend(list(&[&cluster_wide]).into_iter().filter(|one| one.ends_with(&format!("/{tenant}"))));
+    found.sort();
+    found.dedup();
+    found
 }
 
 pub(crate) fn reachable_pods() -> bool {

@@ -11,7 +11,7 @@ use pinion_tests::stand_in::StandIn;
 use pinion_tests::wait::until;
 use serde_json::json;
 
-use crate::desk::{Desk, STEP, becomes, reachable_pods, setup, tenant};
+use crate::desk::{Desk, STEP, becomes, pool, reachable_pods, setup};
 
 /// The bound on a halt, from the apiserver's acceptance to every worker that can be reached.
 const HALT_MAX: Duration = Duration::from_millis(200);
@@ -30,17 +30,10 @@ fn set(gate: &Proxy, desk: &Desk<'_>, state: &str) -> (u64, u64) {
 fn desk<'a>(cluster: &'a Cluster, broker: &'static Broker) -> Option<Desk<'a>> {
     let mut desk = Desk::new(cluster, broker)?;
     desk.strategy.spec.replicas = 2;
-    desk.apply(&tenant(&desk.name, broker));
-    becomes(cluster, &desk.name, &format!("tenant/{}", desk.name), "Ready", "True", "AsSpecified");
     // A lease so long that no shard moves while a pod hangs.
-    desk.apply(&json!({
-        "apiVersion": "pinion.dev/v1alpha1", "kind": "RuntimePool",
-        "metadata": {"name": "default", "namespace": desk.name},
-        "spec": {
-            "image": "registry.example/pinion-runtime:0.1.0", "coresPerPod": 2, "memoryMiB": 512,
-            "minPods": 2, "maxPods": 2, "leaseSeconds": 600
-        }
-    }));
+    let mut pool = pool(&desk.name, 2);
+    (pool["spec"]["maxPods"], pool["spec"]["leaseSeconds"]) = (2.into(), 600.into());
+    desk.onboard_with(&pool);
     Some(desk)
 }
 

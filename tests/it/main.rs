@@ -14,6 +14,7 @@ mod definitions;
 mod delivery;
 mod desk;
 mod executions;
+mod flow;
 mod freeze;
 mod group;
 mod halting;

@@ -1,14 +1,10 @@
 //! Scaling, moves and the size of a pool on a real control plane: a real load on real runtimes decides how many there are.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use pinion_runtime::clock::mono_ns;
 use pinion_spec::metrics;
 use pinion_spec::scaling::{Cooldown, Scaling, ScalingMode, ScalingTargets};
-use pinion_tests::captures::Frame;
 use pinion_tests::kafka::Broker;
 use pinion_tests::kube::{Cluster, Tier};
 use pinion_tests::operator::Operator;
@@ -16,7 +12,8 @@ use pinion_tests::stand_in::StandIn;
 use pinion_tests::wait::until;
 use serde_json::json;
 
-use crate::desk::{Desk, PARTITIONS, Watch, becomes, condition, reachable_pods, setup, tenant};
+use crate::desk::{Desk, Watch, becomes, condition, pool, reachable_pods, setup};
+use crate::flow::Flow;
 
 /// A pod that comes, figures that are read twice, a cooldown, all on a busy machine.
 const STEP: Duration = Duration::from_secs(120);
@@ -30,46 +27,6 @@ const LITTLE: usize = 15;
 
 const STRATEGY: &str = "strategy/record-only";
 
-/// Records that come into a topic at a rate, all the time.
-struct Load {
-    rate: Arc<AtomicUsize>,
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<usize>,
-}
-
-impl Load {
-    fn start(broker: &'static Broker, topic: &str, frames: Vec<Frame>, rate: usize) -> Self {
-        let (rate, stop) = (Arc::new(AtomicUsize::new(rate)), Arc::new(AtomicBool::new(false)));
-        let (asked, stopped, topic) = (Arc::clone(&rate), Arc::clone(&stop), topic.to_owned());
-        let thread = std::thread::spawn(move || {
-            let mut sent = 0;
-            while !stopped.load(Ordering::Acquire) {
-                let began = mono_ns();
-                let end = sent + asked.load(Ordering::Acquire);
-                let piece = frames.get(sent..end).expect("a capture that lasts as long as the test");
-                let partitions = (0..PARTITIONS).cycle().skip(sent % 4);
-                broker.produce_frames(&topic, partitions.zip(piece));
-                sent = end;
-                let left = Duration::from_secs(1).saturating_sub(Duration::from_nanos(mono_ns() - began));
-                std::thread::park_timeout(left);
-            }
-            sent
-        });
-        Self { rate, stop, thread }
-    }
-
-    fn set(&self, rate: usize) {
-        self.rate.store(rate, Ordering::Release);
-    }
-
-    /// How many there were.
-    fn stop(self) -> usize {
-        self.stop.store(true, Ordering::Release);
-        self.thread.thread().unpark();
-        self.thread.join().expect("a load that was taken")
-    }
-}
-
 /// A desk with a costly strategy, in a pool of one-worker pods.
 fn desk<'a>(cluster: &'a Cluster, broker: &'static Broker, mode: ScalingMode, pods: [u16; 2]) -> Option<Desk<'a>> {
     let mut desk = Desk::new(cluster, broker)?;
@@ -82,16 +39,9 @@ fn desk<'a>(cluster: &'a Cluster, broker: &'static Broker, mode: ScalingMode, po
         cooldown_seconds: Cooldown { up: 2, down: 12 },
         ..Scaling::default()
     };
-    desk.apply(&tenant(&desk.name, broker));
-    becomes(cluster, &desk.name, &format!("tenant/{}", desk.name), "Ready", "True", "AsSpecified");
-    desk.apply(&json!({
-        "apiVersion": "pinion.dev/v1alpha1", "kind": "RuntimePool",
-        "metadata": {"name": "default", "namespace": desk.name},
-        "spec": {
-            "image": "registry.example/pinion-runtime:0.1.0", "coresPerPod": 2, "memoryMiB": 512,
-            "minPods": pods[0], "maxPods": pods[1], "leaseSeconds": 30
-        }
-    }));
+    let mut pool = pool(&desk.name, pods[0]);
+    (pool["spec"]["maxPods"], pool["spec"]["leaseSeconds"]) = (pods[1].into(), 30.into());
+    desk.onboard_with(&pool);
     Some(desk)
 }
 
@@ -159,7 +109,7 @@ fn a_load_that_rises_and_falls_has_two_workers_and_then_one_and_no_order_is_lost
 
     let mut watch = Watch::start();
     let frames = std::mem::take(&mut desk.frames);
-    let load = Load::start(broker, &desk.strategy.spec.inputs[0].topic, frames, MUCH);
+    let load = Flow::start(broker, &desk.strategy.spec.inputs[0].topic, frames, MUCH);
     decided(&desk, "2");
     watch.lap("from the load to the decision for a second worker");
     let second = desk.stand_in(1);
@@ -219,7 +169,7 @@ fn a_recommendation_changes_nothing_and_scale_does_within_shards_and_pool() {
     let (_, _, before) = condition(&cluster, &desk.name, STRATEGY, "StateLost").expect("a condition");
     assert!(before.contains("no shard has begun afresh"), "{before}");
     let frames = std::mem::take(&mut desk.frames);
-    let load = Load::start(broker, &desk.strategy.spec.inputs[0].topic, frames, MUCH);
+    let load = Flow::start(broker, &desk.strategy.spec.inputs[0].topic, frames, MUCH);
     until("more than one worker to be recommended", STEP, || (scaling(&desk)[1] != "1").then_some(()));
     let began = mono_ns();
     let recommended = scaling(&desk)[1].clone();
@@ -286,7 +236,7 @@ fn figures_that_cannot_be_read_hold_the_number_and_say_so() {
     desk.deploy();
     desk.is_ready();
     let frames = std::mem::take(&mut desk.frames);
-    let load = Load::start(broker, &desk.strategy.spec.inputs[0].topic, frames, LITTLE);
+    let load = Flow::start(broker, &desk.strategy.spec.inputs[0].topic, frames, LITTLE);
     until("figures to be read", STEP, || scaling(&desk)[2].contains("busiest worker").then_some(()));
     becomes(&cluster, &desk.name, STRATEGY, "ScalingLimited", "False", "AsSpecified");
 

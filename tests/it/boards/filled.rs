@@ -1,8 +1,8 @@
 //! Every query of every board has data: panels, annotations and variables, asked of a real Prometheus over what the scene did.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use pinion_boards::grafana::Board;
 use pinion_boards::{Pace, boards, rules};
 use pinion_spec::metrics::{self, Metric};
 use pinion_spec::strategy::Strategy;
@@ -10,72 +10,15 @@ use pinion_tests::captures::Frame;
 use pinion_tests::kafka::Broker;
 use pinion_tests::kube::{Cluster, Tier};
 use pinion_tests::operator::Operator;
-use pinion_tests::prometheus::{Prometheus, Series};
+use pinion_tests::prometheus::Prometheus;
 use pinion_tests::strategies;
 use pinion_tests::wait::until;
 use serde_json::{Value, json};
 
+use super::answers::{Answers, KERNEL, MAY_BE_ZERO, chosen, queries};
 use super::scene::{self, Process};
 use crate::desk::{STEP, Watch, reachable_pods, setup};
 use crate::market::record_only;
-
-/// What Grafana puts in the place of its own variables, where scrapes are a second apart.
-const RATE_INTERVAL: &str = "15s";
-const RANGE: &str = "5m";
-
-/// Panels that may show 0 throughout, each with the reason. All others must show something.
-const MAY_BE_ZERO: [(&str, &str); 9] = [
-    ("Denials that were not told", "a strategy would have to leave 256 denials waiting"),
-    ("Log lines that were dropped", "no example logs more than a line"),
-    ("Waits for egress", "thousands of orders would have to wait for Kafka"),
-    ("Kept off the CPU", "only under a quota: a test of its own"),
-    ("Workers on cores of their own", "tests run unpinned"),
-    ("Share of rounds that fail", "the apiserver would have to fail: a test of its own breaks it"),
-    ("Calls to Kubernetes that failed", "the same: control_plane.rs breaks it"),
-    ("Quarantine", "quarantine is a state: the stat beside it must show it"),
-    ("Other gauges", "a position may be flat"),
-];
-
-/// Where something has to be wrong for a panel to have data at all, and this machine's kernel may not say it.
-const KERNEL: &str = "pinion_cpu_throttled_seconds_total";
-
-/// One query of a board.
-struct Asked {
-    board: String,
-    panel: String,
-    expression: String,
-    instant: bool,
-}
-
-fn queries(board: &Value) -> Vec<Asked> {
-    let name = board["uid"].as_str().unwrap().to_owned();
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let mut asked = Vec::new();
-    for panel in board["panels"].as_array().unwrap() {
-        for target in panel["targets"].as_array().into_iter().flatten() {
-            let (board, panel) = (name.clone(), text(&panel["title"]));
-            asked.push(Asked { board, panel, expression: text(&target["expr"]), instant: target["instant"] == true });
-        }
-    }
-    for marks in board["annotations"]["list"].as_array().unwrap().iter().skip(1) {
-        let (board, panel) = (name.clone(), format!("mark: {}", text(&marks["name"])));
-        asked.push(Asked { board, panel, expression: text(&marks["target"]["expr"]), instant: false });
-    }
-    asked
-}
-
-/// As Grafana asks for a choice.
-fn chosen(expression: &str, tenant: &str, strategy: &str) -> String {
-    let with = [("$__rate_interval", RATE_INTERVAL), ("$__range", RANGE), ("$instance", ".+")];
-    let with = with.into_iter().chain([("$tenant", tenant), ("$strategy", strategy)]);
-    let text = with.fold(expression.to_owned(), |text, (variable, value)| text.replace(variable, value));
-    assert!(!text.contains('$'), "{text}");
-    text
-}
-
-fn values(series: &[Series]) -> impl Iterator<Item = f64> {
-    series.iter().flat_map(|one| &one.values).map(|(_, value)| *value).filter(|value| !value.is_nan())
-}
 
 /// The process in which everything works: an average cross with an objective that nothing meets, and one that decides by the record.
 fn working(broker: &Broker) -> Process {
@@ -182,42 +125,12 @@ fn every_panel_annotation_and_variable_of_every_board_has_data() {
     watch.lap("scraped");
 
     let says_throttled = bad.runtime.get("/metrics").is_some_and(|answer| answer.body.contains(KERNEL));
-    let mut empty = Vec::new();
-    let (mut asked, mut shown) = (0, BTreeSet::new());
-    for board in boards::all() {
-        let json = board.json();
-        for one in queries(&json) {
-            asked += 1;
-            let expression = chosen(&one.expression, ".+", ".+");
-            let end = scene::now();
-            let found =
-                if one.instant { prometheus.now(&expression) } else { prometheus.between(&expression, start, end) };
-            let found = found.unwrap_or_else(|why| panic!("{}: {}: {why}: {expression}", one.board, one.panel));
-            if values(&found).any(|value| value != 0.0) {
-                shown.insert((one.board.clone(), one.panel.clone()));
-            }
-            if values(&found).next().is_none() && (says_throttled || !expression.contains(KERNEL)) {
-                empty.push(format!("{}: {}: {expression}", one.board, one.panel));
-            }
-        }
-        for variable in json["templating"]["list"].as_array().unwrap().iter().skip(1) {
-            asked += 1;
-            let definition = chosen(variable["definition"].as_str().unwrap(), ".+", ".+");
-            let inner = definition.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(")")).unwrap();
-            let (selector, label) = inner.rsplit_once(", ").unwrap();
-            let values = prometheus.label_values(selector, label).unwrap();
-            assert!(values.len() > 1, "{definition}: {values:?}");
-        }
-    }
-    println!("{asked} queries");
+    let boards: Vec<Value> = boards::all().iter().map(Board::json).collect();
+    let answers = Answers::of(&prometheus, &boards, start, 2);
+    println!("{} queries", answers.asked);
+    let empty = answers.empty(!says_throttled);
     assert!(empty.is_empty(), "no data:\n{}", empty.join("\n"));
-    let zero: Vec<String> = boards::all()
-        .iter()
-        .flat_map(|board| queries(&board.json()))
-        .filter(|one| !shown.contains(&(one.board.clone(), one.panel.clone())))
-        .filter(|one| !MAY_BE_ZERO.iter().any(|(panel, _)| *panel == one.panel))
-        .map(|one| format!("{}: {}", one.board, one.panel))
-        .collect();
+    let zero = answers.zero(&MAY_BE_ZERO);
     assert!(zero.is_empty(), "nothing but 0:\n{}", zero.join("\n"));
     watch.lap("asked");
 

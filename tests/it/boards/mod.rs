@@ -1,7 +1,8 @@
 //! Boards and alerts against a real Prometheus that scrapes real runtimes and a real operator.
 
 mod alerting;
+pub(crate) mod answers;
 mod filled;
 mod rules;
-mod scene;
+pub(crate) mod scene;
 mod throttled;

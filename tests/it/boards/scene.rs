@@ -24,7 +24,7 @@ pub(super) fn frames() -> Option<Vec<Frame>> {
 }
 
 /// Seconds since the Unix epoch.
-pub(super) fn now() -> f64 {
+pub(crate) fn now() -> f64 {
     Duration::from_nanos(wall_ns()).as_secs_f64()
 }
 
@@ -79,11 +79,10 @@ pub(super) fn module(name: &str) -> Vec<u8> {
 pub(super) fn desk<'a>(cluster: &'a Cluster, broker: &'static Broker) -> Option<(Desk<'a>, [StandIn; 2])> {
     let mut desk = Desk::new(cluster, broker)?;
     desk.strategy.spec.scaling.targets.p99_micros = Some(50_000);
-    desk.onboard(2);
     let mut pool = desk::pool(&desk.name, 2);
     // The machine does more here than hold a lease of seconds.
     pool["spec"]["leaseSeconds"] = 60.into();
-    desk.apply(&pool);
+    desk.onboard_with(&pool);
     let pods = [desk.stand_in(0), desk.stand_in(1)];
     desk.deploy();
     desk.is_ready();

@@ -2,39 +2,14 @@
 
 use std::time::Duration;
 
-use pinion_tests::kube::Cluster;
 use pinion_tests::stand_in::StandIn;
 use pinion_tests::wait::until;
 
 use super::{desk, gone, let_go, read};
-use crate::desk::{Desk, Watch, becomes, pool};
+use crate::desk::{Desk, Watch, becomes, pool, traces};
 
 /// What is left of a lease of 6 s at the least, in which a pod that says nothing counts as running: it is renewed each third of it.
 const LEASE: Duration = Duration::from_secs(4);
-
-/// Every object of the cluster that names a tenant: by label, or as its namespace, or by its own name where it has none.
-fn traces(cluster: &Cluster, tenant: &str) -> Vec<String> {
-    let kinds = |namespaced: &str| -> Vec<String> {
-        let flags = ["api-resources", "--verbs=list", "--output=name", namespaced];
-        let all = cluster.ask(&flags);
-        let kinds = all.lines().filter(|kind| !kind.starts_with("events"));
-        kinds.map(str::to_owned).collect()
-    };
-    let (namespaced, cluster_wide) = (kinds("--namespaced=true").join(","), kinds("--namespaced=false").join(","));
-    let names = "jsonpath={range .items[*]}{.kind}/{.metadata.namespace}/{.metadata.name}{\"\\n\"}{end}";
-    let list = |arguments: &[&str]| -> Vec<String> {
-        let output = cluster.kubectl(&[&["get"], arguments, &["--ignore-not-found", "--output", names]].concat());
-        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
-    };
-    let label = format!("pinion.dev/tenant={tenant}");
-    let mut found = list(&[&namespaced, "--namespace", tenant]);
-    found.extend(list(&[&namespaced, "--all-namespaces", "--selector", &label]));
-    found.extend(list(&[&cluster_wide, "--selector", &label]));
-    found.extend(list(&[&cluster_wide]).into_iter().filter(|one| one.ends_with(&format!("/{tenant}"))));
-    found.sort();
-    found.dedup();
-    found
-}
 
 /// A tenant that runs, with everything that one may have.
 fn settled(desk: &Desk<'_>) -> StandIn {
