@@ -37,3 +37,4 @@ mod scaling;
 mod secured;
 mod stage;
 mod tenancy;
+mod whole_way;

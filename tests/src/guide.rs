@@ -51,6 +51,19 @@ impl Guide {
     }
 }
 
+/// A command of a runbook for a strategy of a tenant: the first line of the page's blocks that begins so, without its comment.
+///
+/// # Panics
+/// If the page does not name it.
+#[must_use]
+pub fn runbook_command(page: &Path, begin: &str, tenant: &str, strategy: &str) -> String {
+    let text = std::fs::read_to_string(page).unwrap_or_else(|error| panic!("{}: {error}", page.display()));
+    let line = text.lines().map(str::trim).find(|line| line.starts_with(begin));
+    let line = line.unwrap_or_else(|| panic!("{} does not say `{begin} …`", page.display()));
+    let command = line.split("  #").next().unwrap_or(line).trim();
+    command.replace("STRATEGY", strategy).replace("TENANT", tenant)
+}
+
 fn steps(text: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut lines = text.lines();
@@ -124,7 +137,11 @@ impl Reader {
         self.names.iter().fold(text.to_owned(), |text, (theirs, ours)| text.replace(theirs, ours))
     }
 
-    fn run(&self, command: &str) {
+    /// Does one command.
+    ///
+    /// # Panics
+    /// If it fails, or answers otherwise than the page.
+    pub fn run(&self, command: &str) {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::join_paths(self.programs.iter().cloned().chain(std::env::split_paths(&path)))
             .expect("folders without colons");

@@ -1,13 +1,14 @@
 //! `pinion-operator` as a process on a test's cluster.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use pinion_spec::metrics::Metric;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 use crate::captures::project_root;
 use crate::http::{Answer, request};
@@ -70,12 +71,37 @@ impl Operator {
     /// If it does not start.
     #[must_use]
     pub fn start_as(kubeconfig: &Path, identity: &str) -> Self {
-        let scratch = Scratch::new();
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let args = ["--namespace", NAMESPACE, "--identity", identity, "--listen", &listen.to_string()];
+        Self::spawn(kubeconfig, listen, &args.map(str::to_owned))
+    }
+
+    /// Stands in for a pod of the chart's Deployment, which kwok only plays: at the pod's address, under its name, with the arguments
+    /// and the account that the chart gives it.
+    ///
+    /// # Panics
+    /// If there is no such pod, or it does not start.
+    #[must_use]
+    pub fn stand_in(cluster: &Cluster, pod: &str) -> Self {
+        let pod = cluster.ask(&["get", "pod", pod, "--namespace", NAMESPACE, "--output=json"]);
+        let pod: Value = serde_json::from_str(&pod).expect("kubectl prints JSON");
+        let text = |path: &str| pod.pointer(path).and_then(Value::as_str).unwrap_or_else(|| panic!("no {path}: {pod}"));
+        let ip: IpAddr = text("/status/podIP").parse().expect("an address");
+        let args = pod["spec"]["containers"][0]["args"].as_array().expect("arguments").iter();
+        // A pod has all of its addresses to itself.
+        let mut args: Vec<String> = args
+            .map(|arg| arg.as_str().expect("a text").replace(&Ipv4Addr::UNSPECIFIED.to_string(), &ip.to_string()))
+            .collect();
+        let listen = args.iter().find_map(|arg| arg.parse().ok()).expect("an address to listen on");
+        args.extend(["--namespace", NAMESPACE, "--identity", text("/metadata/name")].map(str::to_owned));
+        Self::spawn(&cluster.kubeconfig_of(NAMESPACE, text("/spec/serviceAccountName")), listen, &args)
+    }
+
+    fn spawn(kubeconfig: &Path, listen: SocketAddr, args: &[String]) -> Self {
+        let scratch = Scratch::new();
         let log = File::create(scratch.path().join("log")).expect("make a log file");
         let mut command = Command::new(program("pinion-operator", "pinion-operator"));
-        command.args(["--namespace", NAMESPACE, "--identity", identity, "--listen", &listen.to_string()]);
-        command.arg("--kubeconfig").arg(kubeconfig).env("NO_PROXY", "*");
+        command.args(args).arg("--kubeconfig").arg(kubeconfig).env("NO_PROXY", "*");
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("run pinion-operator");
         let watchdog = watchdog::watch(&child, scratch.path()).unwrap_or_else(|error| {

@@ -22,6 +22,9 @@ const START: Duration = Duration::from_secs(60);
 /// How often it scrapes and evaluates.
 pub const EVERY_SECONDS: u64 = 1;
 
+/// The file, beside its configuration, that says what there is to scrape where that changes.
+const TARGETS: &str = "targets.json";
+
 /// A series and its values over time: seconds since the Unix epoch, and the value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
@@ -57,17 +60,40 @@ impl Prometheus {
     /// If it can be had and does not start.
     #[must_use]
     pub fn start(jobs: &[(&str, Vec<SocketAddr>)], rules: &str) -> Option<Self> {
-        let program = prometheus_folder()?.join("prometheus");
-        let scratch = Scratch::new();
         let job = |(name, targets): &(&str, Vec<SocketAddr>)| {
             let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
             json!({"job_name": name, "static_configs": [{"targets": targets}]})
         };
+        Self::start_on(&jobs.iter().map(job).collect::<Vec<_>>().into(), rules)
+    }
+
+    /// Starts one whose targets come and go, as pods do: [`Prometheus::scrape`] says which there are.
+    ///
+    /// # Panics
+    /// If it can be had and does not start.
+    #[must_use]
+    pub fn discovering(rules: &str) -> Option<Self> {
+        Self::start_on(&json!([{"job_name": "pods", "file_sd_configs": [{"files": [TARGETS]}]}]), rules)
+    }
+
+    /// The targets from now on, each with its job and what it is called.
+    ///
+    /// # Panics
+    /// If they cannot be written.
+    pub fn scrape(&self, targets: &[(&str, String, SocketAddr)]) {
+        let target = |(job, instance, address): &(&str, String, SocketAddr)| json!({"targets": [address.to_string()], "labels": {"job": job, "instance": instance}});
+        let targets: Value = targets.iter().map(target).collect::<Vec<_>>().into();
+        let _ = self.scratch.write(TARGETS, targets.to_string());
+    }
+
+    fn start_on(scrape_configs: &Value, rules: &str) -> Option<Self> {
+        let program = prometheus_folder()?.join("prometheus");
+        let scratch = Scratch::new();
         let every = format!("{EVERY_SECONDS}s");
         // JSON is YAML.
         let config = json!({
             "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every},
-            "scrape_configs": jobs.iter().map(job).collect::<Vec<_>>(),
+            "scrape_configs": scrape_configs,
             "rule_files": [scratch.write("rules.yaml", rules)],
         });
         let config = scratch.write("prometheus.yaml", config.to_string());

@@ -72,7 +72,8 @@ fn every_command_of_the_guides_does_what_it_says() {
     reader.follow(&uninstall, |_| {});
 }
 
-fn reader(cluster: &Cluster, kafka: &Secured) -> Reader {
+/// Who reads the guides as the cluster's and Kafka's administrator, with the module of the guide's strategy.
+pub(crate) fn reader(cluster: &Cluster, kafka: &Secured) -> Reader {
     let mut reader = Reader::new();
     kafka.put_tools(reader.folder());
     let module = project_root().join("strategies-examples/ema-cross/ema-cross.wasm");

@@ -2,7 +2,7 @@
 //! the operator are good for and not.
 
 mod attempts;
-mod guides;
+pub(crate) mod guides;
 mod lifecycle;
 mod people;
 mod rendering;
