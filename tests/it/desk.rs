@@ -8,7 +8,7 @@ use std::time::Duration;
 use pinion_runtime::clock::mono_ns;
 use pinion_spec::metrics;
 use pinion_spec::strategy::{ConfigMapKey, ModuleSource, Strategy};
-use pinion_tests::captures::{Frame, SPOT, frames, project_root};
+use pinion_tests::captures::{Frame, project_root};
 use pinion_tests::kafka::Broker;
 use pinion_tests::kube::{Cluster, Setup, Tier};
 use pinion_tests::runtime::{Runtime, is_clean};
@@ -18,12 +18,10 @@ use pinion_tests::strategies;
 use pinion_tests::wait::until;
 use serde_json::{Value, json};
 
-use crate::market::{WHOLE, by_id, orders};
+use crate::market::{PARTITIONS, WHOLE, by_id, in_turn, orders, quotes_and_trades};
 
 /// Each step takes a second or two on a quiet machine.
 pub(crate) const STEP: Duration = Duration::from_secs(60);
-
-pub(crate) const PARTITIONS: i32 = 4;
 
 /// How long something took.
 pub(crate) struct Watch(u64);
@@ -138,7 +136,7 @@ impl<'a> Desk<'a> {
         market: &str,
         own: &str,
     ) -> Option<Self> {
-        let path = SPOT.path()?;
+        let frames = quotes_and_trades()?;
         let mut strategy = strategies::example("record-only");
         broker.create_topic(market, PARTITIONS);
         for kind in ["orders", "denials", "dead"] {
@@ -157,8 +155,6 @@ impl<'a> Desk<'a> {
             config_map: Some(ConfigMapKey { name: "record-only-1".into(), key: "module.wasm".into() }),
             ..ModuleSource::default()
         };
-        let mut frames = frames(&path);
-        frames.retain(|frame| !frame.value.windows(13).any(|part| part == b"\"depthUpdate\""));
         let name = name.to_owned();
         Some(Self { cluster, broker, name, strategy, module, frames, produced: 0, laptop_args: Vec::new() })
     }
@@ -198,8 +194,7 @@ impl<'a> Desk<'a> {
 
     pub(crate) fn produce(&mut self, count: usize) {
         let piece = &self.frames[self.produced..self.produced + count];
-        let partitions = (0..PARTITIONS).cycle().skip(self.produced % 4);
-        self.broker.produce_frames(&self.strategy.spec.inputs[0].topic, partitions.zip(piece));
+        self.broker.produce_frames(&self.strategy.spec.inputs[0].topic, in_turn(self.produced, piece));
         self.produced += count;
     }
 

@@ -9,7 +9,7 @@ use pinion_runtime::clock::mono_ns;
 use pinion_tests::captures::Frame;
 use pinion_tests::kafka::Broker;
 
-use crate::desk::PARTITIONS;
+use crate::market::in_turn;
 
 /// A flow on a thread of its own.
 pub(crate) struct Flow {
@@ -28,8 +28,7 @@ impl Flow {
                 let began = mono_ns();
                 let end = sent + asked.load(Ordering::Acquire);
                 let piece = frames.get(sent..end).expect("a capture that lasts as long as the test");
-                let partitions = (0..PARTITIONS).cycle().skip(sent % 4);
-                broker.produce_frames(&topic, partitions.zip(piece));
+                broker.produce_frames(&topic, in_turn(sent, piece));
                 sent = end;
                 let left = Duration::from_secs(1).saturating_sub(Duration::from_nanos(mono_ns() - began));
                 std::thread::park_timeout(left);

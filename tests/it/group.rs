@@ -7,29 +7,25 @@ use std::time::Duration;
 use pinion_runtime::clock::mono_ns;
 use pinion_spec::metrics;
 use pinion_spec::strategy::{AssignmentMode, Strategy};
-use pinion_tests::captures::{Frame, SPOT, frames};
+use pinion_tests::captures::Frame;
 use pinion_tests::kafka::Broker;
 use pinion_tests::runtime::{Runtime, START, is_clean};
 use pinion_tests::scratch::Scratch;
 use pinion_tests::strategies;
 
-use crate::market::{WHOLE, approved, by_id, json, orders, record_only};
-
-const PARTITIONS: i32 = 4;
+use crate::market::{PARTITIONS, WHOLE, approved, by_id, in_turn, json, orders, quotes_and_trades, record_only};
 
 /// Quotes and trades of the spot capture, and an empty topic of four partitions. Depth is left out: spread over partitions, its
 /// sequence would break in each.
 fn scene() -> Option<(&'static Broker, String, Vec<Frame>)> {
-    let (broker, path) = (Broker::shared()?, SPOT.path()?);
+    let (broker, frames) = (Broker::shared()?, quotes_and_trades()?);
     let market = Broker::unique_topic("binance-spot-4");
     broker.create_topic(&market, PARTITIONS);
-    let mut frames = frames(&path);
-    frames.retain(|frame| !frame.value.windows(13).any(|part| part == b"\"depthUpdate\""));
     Some((broker, market, frames))
 }
 
 fn produce(broker: &Broker, market: &str, frames: &[Frame]) {
-    broker.produce_frames(market, (0..PARTITIONS).cycle().zip(frames));
+    broker.produce_frames(market, in_turn(0, frames));
 }
 
 fn await_end(runtime: &mut Runtime, broker: &Broker, strategy: &Strategy, records: usize) {

@@ -4,16 +4,14 @@ use std::time::Duration;
 
 use pinion_spec::metrics;
 use pinion_spec::strategy::Strategy;
-use pinion_tests::captures::{Frame, SPOT, frames};
+use pinion_tests::captures::Frame;
 use pinion_tests::kafka::Broker;
 use pinion_tests::runtime::{Runtime, START, is_clean};
 use pinion_tests::scratch::Scratch;
 use pinion_tests::strategies;
 use pinion_tests::wait::until;
 
-use crate::market::WHOLE;
-
-const PARTITIONS: i32 = 4;
+use crate::market::{PARTITIONS, WHOLE, quotes_and_trades};
 
 /// `record-only` over four partitions, and quotes and trades to put into them.
 fn four(broker: &Broker, work: &str) -> Option<(Strategy, Vec<Frame>)> {
@@ -23,9 +21,7 @@ fn four(broker: &Broker, work: &str) -> Option<(Strategy, Vec<Frame>)> {
     strategy.spec.params.insert("work".into(), work.into());
     strategy.spec.budget.call_micros = 500_000;
     strategy.spec.replicas = 2;
-    let mut frames = frames(&SPOT.path()?);
-    frames.retain(|frame| !frame.value.windows(13).any(|part| part == b"\"depthUpdate\""));
-    Some((strategy, frames))
+    Some((strategy, quotes_and_trades()?))
 }
 
 fn of_shard(runtime: &Runtime, strategy: &Strategy, metric: &metrics::Metric, shard: i32) -> f64 {

@@ -37,6 +37,22 @@ pub(crate) fn topic_of(capture: &Capture) -> Option<(&'static Broker, &'static s
     Some((broker, topic.as_deref()?))
 }
 
+/// How many partitions a market has that several workers share.
+pub(crate) const PARTITIONS: i32 = 4;
+
+/// Quotes and trades of the spot capture: without its books the rest may be split over partitions.
+pub(crate) fn quotes_and_trades() -> Option<Vec<Frame>> {
+    let mut frames = captures::frames(&SPOT.path()?);
+    frames.retain(|frame| !frame.value.windows(13).any(|part| part == b"\"depthUpdate\""));
+    Some(frames)
+}
+
+/// The frames, each with the partition that it is put into: one after the other in turn, where `before` have been put already.
+pub(crate) fn in_turn(before: usize, frames: &[Frame]) -> impl Iterator<Item = (i32, &Frame)> {
+    let partitions = usize::try_from(PARTITIONS).expect("a few");
+    (0..PARTITIONS).cycle().skip(before % partitions).zip(frames)
+}
+
 /// `record-only` on a topic, often enough for a test to hit it in mid-stream.
 pub(crate) fn record_only(broker: &Broker, market: &str) -> Strategy {
     let mut strategy = strategies::example_on(broker, "record-only", market);

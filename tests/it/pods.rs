@@ -7,15 +7,13 @@ use pinion_runtime::clock::mono_ns;
 use pinion_spec::assignment::{CLOCK_HEADER, PodClock, Version};
 use pinion_spec::metrics;
 use pinion_spec::strategy::{Strategy, TradingState};
-use pinion_tests::captures::{Frame, SPOT, frames};
+use pinion_tests::captures::Frame;
 use pinion_tests::kafka::Broker;
 use pinion_tests::pod::{Pod, document};
 use pinion_tests::runtime::{START, is_clean};
 use pinion_tests::wait::until;
 
-use crate::market::{WHOLE, by_id, orders, record_only};
-
-const PARTITIONS: i32 = 4;
+use crate::market::{PARTITIONS, WHOLE, by_id, in_turn, orders, quotes_and_trades, record_only};
 
 /// Quotes and trades of the spot capture over four partitions, and a strategy that decides by the record alone.
 struct Scene {
@@ -28,18 +26,15 @@ struct Scene {
 
 impl Scene {
     fn new() -> Option<Self> {
-        let (broker, path) = (Broker::shared()?, SPOT.path()?);
+        let (broker, frames) = (Broker::shared()?, quotes_and_trades()?);
         let market = Broker::unique_topic("binance-spot-pods");
         broker.create_topic(&market, PARTITIONS);
-        let mut frames = frames(&path);
-        frames.retain(|frame| !frame.value.windows(13).any(|part| part == b"\"depthUpdate\""));
         Some(Self { broker, strategy: record_only(broker, &market), market, frames, produced: 0 })
     }
 
     fn produce(&mut self, count: usize) {
         let piece = &self.frames[self.produced..self.produced + count];
-        let partitions = (0..PARTITIONS).cycle().skip(self.produced % 4);
-        self.broker.produce_frames(&self.market, partitions.zip(piece));
+        self.broker.produce_frames(&self.market, in_turn(self.produced, piece));
         self.produced += count;
     }
 
