@@ -207,14 +207,16 @@ fn refused_by_kafka() -> Alert {
 
 fn not_pinned() -> Alert {
     let assigned = now(&metrics::ASSIGNMENT_EPOCH).above(0.0);
+    let objective = now(&metrics::STRATEGY_OBJECTIVE).above(0.0);
     Alert {
         name: "PinionWorkerNotPinned",
         severity: Severity::Warning,
-        // On a laptop, where nothing is assigned, it is nobody's concern.
-        query: now(&metrics::WORKER_PINNED).is(0.0).and(&TARGET, &assigned),
+        // On a laptop, where nothing is assigned, and without an objective to hold it is nobody's concern.
+        query: now(&metrics::WORKER_PINNED).is(0.0).and(&TARGET, &assigned).and(&TARGET, &objective),
         wait: 10 * MINUTE,
         summary: "Worker {{ $labels.worker }} of {{ $labels.instance }} has no core of its own",
-        description: "Other threads run on its core, so its latency depends on them. Objectives in microseconds are not held so.",
+        description: "Other threads run on its core, so its latency depends on them, and a strategy there has an objective for it. Objectives in \
+                      microseconds are not held so.",
     }
 }
 
