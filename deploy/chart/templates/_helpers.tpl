@@ -26,3 +26,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- fail (printf "%s is true, but the cluster does not know monitoring.coreos.com/v1: install the Prometheus operator first, or set it to false (helm template: --api-versions monitoring.coreos.com/v1)" .value) -}}
 {{- end -}}
 {{- end }}
+
+{{- /* What a target is called: `namespace/pod` reads better than an address, and a pod that is started again goes on as the same series. */ -}}
+{{- define "pinion.relabelings" -}}
+relabelings:
+  - {sourceLabels: [__meta_kubernetes_namespace, __meta_kubernetes_pod_name], separator: /, targetLabel: instance}
+{{- end }}

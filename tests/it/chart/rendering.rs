@@ -39,6 +39,7 @@ fn what_is_wrong_with_values_is_refused_with_its_place() {
         (&format!("{good},networkPolicy.apiServer.cidrs=null"), "at '/networkPolicy/apiServer'"),
         (&format!("{good},networkPolicy.apiServer.ports[0]=0"), "at '/networkPolicy/apiServer/ports/0'"),
         (&format!("{good},monitoring.rules.labels.a=1"), "at '/monitoring/rules/labels/a': got number, want string"),
+        (&format!("{good},monitoring.rules.runbookBaseUrl=docs"), "at '/monitoring/rules/runbookBaseUrl'"),
         (&format!("{good},monitoring.runtime.interval=often"), "at '/monitoring/runtime/interval'"),
         (
             &format!("{good},monitoring.operator.enabled=true"),
@@ -148,6 +149,54 @@ fn every_board_and_every_rule_that_lies_in_its_folder_is_brought() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn an_alert_links_its_runbook_where_the_pages_are_served() {
+    let folder = Scratch::new();
+    let chart = copy_into(&folder);
+    let rule = "groups:\n- name: extra\n  rules:\n  - {alert: Extra, expr: up == 0, annotations: {runbook_url: 'https://wiki.example/Extra'}}\n  - {alert: Bare, expr: up == 0}\n";
+    std::fs::write(chart.join("files/prometheus/extra.yaml"), rule).unwrap();
+    for (base, before) in [
+        ("", ""),
+        ("https://git.example/pinion/blob/main", "https://git.example/pinion/blob/main/"),
+        ("https://git.example/pinion/blob/main/", "https://git.example/pinion/blob/main/"),
+    ] {
+        let base = format!("monitoring.rules.runbookBaseUrl={base}");
+        let Some((_, manifests)) = rendered_from(&chart, &["--set", IMAGE, "--set", ALL, "--set", &base, PROMETHEUS])
+        else {
+            return;
+        };
+        let groups = manifest(&manifests, "PrometheusRule", "pinion")["spec"]["groups"].as_array().unwrap();
+        let mut pages = 0;
+        for rule in groups.iter().flat_map(|group| group["rules"].as_array().unwrap()) {
+            match rule["alert"].as_str() {
+                Some("Extra") => assert_eq!(rule["annotations"]["runbook_url"], "https://wiki.example/Extra"),
+                Some("Bare") | None => assert_eq!(rule["annotations"]["runbook_url"], Json::Null, "{rule}"),
+                Some(alert) => {
+                    let url = format!("{before}docs/runbooks/{alert}.md");
+                    assert_eq!(rule["annotations"]["runbook_url"], url.as_str());
+                    pages += 1;
+                }
+            }
+        }
+        assert!(pages > 10, "{pages} alerts with a page");
+    }
+}
+
+/// As the guide has it for a Prometheus without its operator; the boards tell processes apart by it.
+#[test]
+fn a_target_is_called_by_its_namespace_and_pod() {
+    let Some(manifests) = rendered(&["--set", IMAGE, "--set", ALL, PROMETHEUS]) else { return };
+    let wanted = json!([{
+        "sourceLabels": ["__meta_kubernetes_namespace", "__meta_kubernetes_pod_name"], "separator": "/", "targetLabel": "instance"
+    }]);
+    let service = &manifest(&manifests, "ServiceMonitor", "pinion-operator")["spec"]["endpoints"];
+    let pods = &manifest(&manifests, "PodMonitor", "pinion-runtime")["spec"]["podMetricsEndpoints"];
+    for endpoints in [service, pods] {
+        let endpoints = endpoints.as_array().unwrap();
+        assert!(!endpoints.is_empty() && endpoints.iter().all(|one| one["relabelings"] == wanted), "{endpoints:?}");
     }
 }
 
