@@ -233,10 +233,12 @@ impl Member {
         }
     }
 
-    /// Whether it has not answered for too long, or never.
+    /// Whether it has not answered for too long although it was asked, or never. Who is not asked, because the operator waits for
+    /// Kubernetes, is not silent.
     #[must_use]
     pub fn is_silent(&self, now_ns: u64) -> bool {
-        self.answered_ns == 0 || Duration::from_nanos(now_ns.saturating_sub(self.answered_ns)) > SILENCE_MAX
+        let late = Duration::from_nanos(now_ns.saturating_sub(self.answered_ns)) > SILENCE_MAX;
+        self.answered_ns == 0 || (self.suspect && late)
     }
 
     /// Whether it runs nothing, as it says under this document or as its lease tells.
@@ -265,4 +267,21 @@ impl Member {
 #[must_use]
 pub fn ordinal(pool: &str, pod: &str) -> Option<u16> {
     pod.strip_prefix(pool)?.strip_prefix('-')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_not_asked_is_not_silent_and_who_is_asked_in_vain_is() {
+        let second = 1_000_000_000;
+        let mut member = Member::new(String::new(), Timestamp::UNIX_EPOCH);
+        assert!(member.is_silent(second), "it has never answered");
+        (member.answered_ns, member.suspect) = (second, false);
+        assert!(!member.is_silent(60 * second), "the operator had no time for it");
+        member.suspect = true;
+        assert!(!member.is_silent(11 * second));
+        assert!(member.is_silent(12 * second));
+    }
 }
