@@ -280,9 +280,11 @@ async fn figures(State(pod): State<Pod>) -> String {
         let whose = format!("tenant=\"{tenant}\",strategy=\"{name}\"");
         let feed = one.strategy.group();
         text.push_str(&format!("{}{{feed=\"{feed}\"}} 0\n", metrics::KAFKA_LAG_SECONDS.name));
-        for metric in [&metrics::SHARD_RECORDS, &metrics::SHARD_BUSY, &metrics::SHARD_LAG] {
-            for shard in &one.shards {
-                text.push_str(&format!("{}{{feed=\"{feed}\",shard=\"{}\"}} 0\n", metric.name, shard.shard));
+        for shard in &one.shards {
+            let which = format!("feed=\"{feed}\",shard=\"{}\"", shard.shard);
+            text.push_str(&format!("{}{{{which}}} 0\n", metrics::SHARD_LAG.name));
+            for metric in [&metrics::SHARD_RECORDS, &metrics::SHARD_BUSY] {
+                text.push_str(&format!("{}{{{which},worker=\"{}\"}} 0\n", metric.name, shard.worker));
             }
         }
         text.push_str(&format!("{}{{{whose}}} 0\n", metrics::ORDERS.name));
