@@ -118,7 +118,7 @@ impl Cache {
     /// whether it is news. The very state that is here is none: what a write of the operator's own has made, its answer has said
     /// already. An older one is, though it is not taken: what somebody else changed before that write, nobody has looked at yet.
     pub fn insert(&self, kind: Kind, object: Json) -> (Key, bool) {
-        let object = stripped(object);
+        let object = prepared(kind, object);
         let key = Key::of(kind, &object);
         let mut inner = self.write();
         let here = inner.objects.get(&key);
@@ -131,7 +131,7 @@ impl Cache {
 
     /// Takes an object as the answer to a write has it. An answer can come late: of an object that is gone it is no news.
     pub fn answered(&self, kind: Kind, object: Json) {
-        let object = stripped(object);
+        let object = prepared(kind, object);
         let key = Key::of(kind, &object);
         let mut inner = self.write();
         let gone = object["metadata"]["uid"].as_str().is_some_and(|uid| inner.gone.iter().any(|gone| gone == uid));
@@ -165,11 +165,15 @@ impl Cache {
     }
 }
 
-fn stripped(mut object: Json) -> Json {
+/// As it is kept.
+fn prepared(kind: Kind, mut object: Json) -> Json {
     if let Some(metadata) = object["metadata"].as_object_mut() {
         // Half of an object's size, and nothing that is decided by.
         metadata.remove("managedFields");
     }
+    // A list of Kubernetes' own kinds does not say of each item what it is. What is desired says it, and would be missed.
+    let resource = kind.resource();
+    (object["apiVersion"], object["kind"]) = (resource.api_version.into(), resource.kind.into());
     object
 }
 
@@ -240,6 +244,14 @@ mod tests {
         cache.retain(Kind::Strategy, &BTreeSet::new());
         cache.insert(Kind::Strategy, object("a", "s", 9));
         assert_eq!(cache.count(Kind::Strategy), 1);
+    }
+
+    #[test]
+    fn what_an_object_is_is_known_though_a_list_does_not_say_it_of_its_items() {
+        let cache = Cache::default();
+        cache.insert(Kind::StatefulSet, object("a", "s", 1));
+        let kept = cache.get(Kind::StatefulSet, "a", "s").unwrap();
+        assert_eq!((&kept["apiVersion"], &kept["kind"]), (&json!("apps/v1"), &json!("StatefulSet")));
     }
 
     #[test]
