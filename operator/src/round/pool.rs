@@ -135,7 +135,7 @@ async fn advance(
     let groups: BTreeSet<String> = admitted.iter().map(|one| one.spec.group()).collect();
     fleet.loads.retain(|group, _| groups.contains(group));
     fleet.changed_ns.retain(|group, _| groups.contains(group));
-    let seen: Vec<Seen> = admitted.iter().map(|one| figures(fleet, &namespace, one)).collect();
+    let seen: Vec<Seen> = figures(fleet, &name, &namespace, admitted);
     for (one, seen) in admitted.iter().zip(&seen) {
         if let Ok(reading) = &seen.reading {
             fleet.loads.insert(one.spec.group(), millicores(reading));
