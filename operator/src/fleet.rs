@@ -241,6 +241,12 @@ impl Member {
         self.answered_ns == 0 || (self.suspect && late)
     }
 
+    /// Whether it was there before this term, has said nothing in it yet, and still has the usual time to.
+    #[must_use]
+    pub fn is_unheard(&self, now_ns: u64) -> bool {
+        self.report.is_none() && !self.is_silent(now_ns)
+    }
+
     /// Whether it runs nothing, as it says under this document or as its lease tells.
     #[must_use]
     pub fn is_idle(&self, document: Option<Version>, now: Timestamp) -> bool {
@@ -282,6 +288,8 @@ mod tests {
         assert!(!member.is_silent(60 * second), "the operator had no time for it");
         member.suspect = true;
         assert!(!member.is_silent(11 * second));
+        assert!(member.is_unheard(11 * second));
         assert!(member.is_silent(12 * second));
+        assert!(!member.is_unheard(12 * second));
     }
 }
