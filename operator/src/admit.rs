@@ -1,5 +1,8 @@
 //! Whether a tenant's strategy may run, and with which limits: its topics, its consumer group, the registry of its module, and the
-//! tenant's risk ceilings.
+//! tenant's risk ceilings. What was decided holds while the two stay as they are: a round asks of every strategy, and nearly always of
+//! the same.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use pinion_spec::oci::{Reference, Repository};
 use pinion_spec::strategy::{Risk, TradingState};
@@ -7,7 +10,7 @@ use pinion_spec::tenant::{RiskCeilings, TenantKafka, TenantRegistry, TenantSpec}
 use pinion_spec::{SpecErrors, Strategy};
 
 /// Why a strategy may not run.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Refusal {
     /// A topic that it may not write to.
     #[error("{field}: the tenant may not write to topic {topic}; it must begin with one of: {}", .prefixes.join(", "))]
@@ -62,6 +65,45 @@ pub enum Refusal {
     Ceilings(SpecErrors),
 }
 
+/// What was decided on a tenant's strategies.
+#[derive(Debug, Default)]
+pub struct Admissions {
+    /// The tenant as it was then.
+    tenant: Option<TenantSpec>,
+    by_name: BTreeMap<String, Admission>,
+}
+
+#[derive(Debug)]
+struct Admission {
+    /// The strategy as it was then.
+    asked: Strategy,
+    decided: Result<Strategy, Vec<Refusal>>,
+}
+
+impl Admissions {
+    /// What [`admit`] says, looked up where it was said before.
+    ///
+    /// # Errors
+    /// As [`admit`].
+    pub fn admit(&mut self, strategy: Strategy, tenant: &TenantSpec) -> Result<Strategy, Vec<Refusal>> {
+        if self.tenant.as_ref() != Some(tenant) {
+            (self.tenant, self.by_name) = (Some(tenant.clone()), BTreeMap::new());
+        }
+        let name = &strategy.metadata.name;
+        if let Some(known) = self.by_name.get(name).filter(|known| known.asked == strategy) {
+            return known.decided.clone();
+        }
+        let decided = admit(&strategy, tenant);
+        self.by_name.insert(name.clone(), Admission { asked: strategy, decided: decided.clone() });
+        decided
+    }
+
+    /// Forgets all others.
+    pub fn retain(&mut self, names: &BTreeSet<String>) {
+        self.by_name.retain(|name, _| names.contains(name));
+    }
+}
+
 /// The strategy as it may run: each risk limit at most the tenant's ceiling, and HALTED where the tenant is suspended.
 ///
 /// # Errors
@@ -79,6 +121,7 @@ pub fn admit(strategy: &Strategy, tenant: &TenantSpec) -> Result<Strategy, Vec<R
         admitted.spec.trading_state = TradingState::Halted;
     }
     if refusals.is_empty()
+        && admitted.spec.risk != strategy.spec.risk
         && let Err(errors) = check(&admitted)
     {
         refusals.push(Refusal::Ceilings(errors));
@@ -189,6 +232,26 @@ mod tests {
     #[test]
     fn what_the_tenant_may_read_and_write_runs_as_it_is() {
         assert_eq!(admit(&strategy(), &tenant()).unwrap(), strategy());
+    }
+
+    #[test]
+    fn what_was_decided_holds_until_the_strategy_or_its_tenant_changes() {
+        let (mut admissions, mut tenant, mut mine) = (Admissions::default(), tenant(), strategy());
+        for _ in 0..2 {
+            assert_eq!(admissions.admit(mine.clone(), &tenant).unwrap(), mine);
+        }
+        mine.spec.outputs.orders.topic = "desk-9.orders".into();
+        for _ in 0..2 {
+            assert_eq!(admissions.admit(mine.clone(), &tenant).unwrap_err().len(), 1, "another topic");
+        }
+        mine = strategy();
+        tenant.kafka.read_topics.clear();
+        assert!(admissions.admit(mine.clone(), &tenant).is_err(), "the tenant may not read it any more");
+        tenant.kafka.read_topics.push("md.shared".into());
+        tenant.suspended = true;
+        assert_eq!(admissions.admit(mine, &tenant).unwrap().spec.trading_state, TradingState::Halted);
+        admissions.retain(&BTreeSet::new());
+        assert!(admissions.by_name.is_empty());
     }
 
     #[test]

@@ -114,20 +114,24 @@ impl Cache {
         self.read().counts.get(&kind).copied().unwrap_or(0)
     }
 
-    /// Takes an object as a watch tells of it, unless a later state of it is here: a watch lags behind the answers to writes.
-    pub fn insert(&self, kind: Kind, object: Json) -> Key {
-        let object = stripped(object);
+    /// Takes an object as a watch tells of it, unless a later state of it is here: a watch lags behind the answers to writes. Returns
+    /// whether it is news. The very state that is here is none: what a write of the operator's own has made, its answer has said
+    /// already. An older one is, though it is not taken: what somebody else changed before that write, nobody has looked at yet.
+    pub fn insert(&self, kind: Kind, object: Json) -> (Key, bool) {
+        let object = prepared(kind, object);
         let key = Key::of(kind, &object);
         let mut inner = self.write();
-        if !inner.objects.get(&key).is_some_and(|here| is_newer(here, &object)) {
+        let here = inner.objects.get(&key);
+        let known = here.is_some_and(|here| is_same_state(here, &object));
+        if !known && !here.is_some_and(|here| is_newer(here, &object)) {
             inner.put(key.clone(), object);
         }
-        key
+        (key, !known)
     }
 
     /// Takes an object as the answer to a write has it. An answer can come late: of an object that is gone it is no news.
     pub fn answered(&self, kind: Kind, object: Json) {
-        let object = stripped(object);
+        let object = prepared(kind, object);
         let key = Key::of(kind, &object);
         let mut inner = self.write();
         let gone = object["metadata"]["uid"].as_str().is_some_and(|uid| inner.gone.iter().any(|gone| gone == uid));
@@ -161,12 +165,24 @@ impl Cache {
     }
 }
 
-fn stripped(mut object: Json) -> Json {
+/// As it is kept.
+fn prepared(kind: Kind, mut object: Json) -> Json {
     if let Some(metadata) = object["metadata"].as_object_mut() {
         // Half of an object's size, and nothing that is decided by.
         metadata.remove("managedFields");
     }
+    // A list of Kubernetes' own kinds does not say of each item what it is. What is desired says it, and would be missed.
+    let resource = kind.resource();
+    (object["apiVersion"], object["kind"]) = (resource.api_version.into(), resource.kind.into());
     object
+}
+
+/// Whether both are one state of one object.
+fn is_same_state(here: &Json, offered: &Json) -> bool {
+    let (here, offered) = (&here["metadata"], &offered["metadata"]);
+    here["uid"] == offered["uid"]
+        && here["resourceVersion"].is_string()
+        && here["resourceVersion"] == offered["resourceVersion"]
 }
 
 /// Whether `here` is a later state of the same object than `offered`.
@@ -198,9 +214,19 @@ mod tests {
     }
 
     #[test]
+    fn what_an_answer_has_said_is_no_news_and_what_came_before_it_is() {
+        let cache = Cache::default();
+        assert!(cache.insert(Kind::Strategy, object("a", "s", 7)).1);
+        cache.answered(Kind::Strategy, object("a", "s", 9));
+        assert!(cache.insert(Kind::Strategy, object("a", "s", 8)).1, "somebody's change before the write");
+        assert!(!cache.insert(Kind::Strategy, object("a", "s", 9)).1);
+        assert!(cache.insert(Kind::Strategy, object("a", "s", 10)).1);
+    }
+
+    #[test]
     fn an_answer_that_comes_after_its_objects_end_does_not_bring_it_back() {
         let cache = Cache::default();
-        let key = cache.insert(Kind::Strategy, object("a", "s", 9));
+        let (key, _) = cache.insert(Kind::Strategy, object("a", "s", 9));
         cache.remove(&key);
         cache.answered(Kind::Strategy, object("a", "s", 10));
         assert_eq!((cache.get(Kind::Strategy, "a", "s"), cache.count(Kind::Strategy)), (None, 0));
@@ -218,6 +244,14 @@ mod tests {
         cache.retain(Kind::Strategy, &BTreeSet::new());
         cache.insert(Kind::Strategy, object("a", "s", 9));
         assert_eq!(cache.count(Kind::Strategy), 1);
+    }
+
+    #[test]
+    fn what_an_object_is_is_known_though_a_list_does_not_say_it_of_its_items() {
+        let cache = Cache::default();
+        cache.insert(Kind::StatefulSet, object("a", "s", 1));
+        let kept = cache.get(Kind::StatefulSet, "a", "s").unwrap();
+        assert_eq!((&kept["apiVersion"], &kept["kind"]), (&json!("apps/v1"), &json!("StatefulSet")));
     }
 
     #[test]
@@ -240,7 +274,7 @@ mod tests {
     #[test]
     fn what_a_new_list_does_not_have_is_gone() {
         let cache = Cache::default();
-        let kept = cache.insert(Kind::Secret, object("a", "1", 1));
+        let (kept, _) = cache.insert(Kind::Secret, object("a", "1", 1));
         cache.insert(Kind::Secret, object("a", "2", 1));
         cache.insert(Kind::Service, object("a", "3", 1));
         let gone = cache.retain(Kind::Secret, &BTreeSet::from([kept]));

@@ -23,6 +23,10 @@ const KEPT: [&Metric; 6] = [
 const BUCKETS: &str = "pinion_latency_seconds_bucket";
 /// The stage that objectives are about.
 const DECISION: (&str, &str) = ("stage", "decision");
+/// The same as it stands in a line: of eight stages seven are not taken apart.
+const DECISION_TEXT: &str = "stage=\"decision\"";
+/// Labels that say whose a sample is: a strategy's, or its group's. Every metric that is kept has one of them.
+const WHOSE: [&str; 2] = ["strategy", "feed"];
 /// Decisions in an interval from which it has a 99th percentile; with fewer that would be the slowest one.
 const DECISIONS_MIN: f64 = 100.0;
 
@@ -31,7 +35,8 @@ const DECISIONS_MIN: f64 = 100.0;
 pub struct Figures {
     /// When, monotonic nanoseconds.
     pub at_ns: u64,
-    samples: BTreeMap<String, Vec<Sample>>,
+    /// By metric, then by whose they are: each strategy of a pod looks for its own, and there may be hundreds.
+    samples: BTreeMap<&'static str, BTreeMap<String, Vec<Sample>>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -40,31 +45,40 @@ struct Sample {
     value: f64,
 }
 
+impl Sample {
+    fn label(&self, label: &str) -> Option<&str> {
+        self.labels.iter().find(|(key, _)| key == label).map(|(_, value)| value.as_str())
+    }
+}
+
 impl Figures {
     /// Reads Prometheus' text format; what is not understood is left out.
     #[must_use]
     pub fn read(text: &str, at_ns: u64) -> Self {
-        let mut samples: BTreeMap<String, Vec<Sample>> = BTreeMap::new();
+        let mut samples: BTreeMap<&'static str, BTreeMap<String, Vec<Sample>>> = BTreeMap::new();
         for line in text.lines() {
             let name = line.split(['{', ' ']).next().unwrap_or_default();
-            if name != BUCKETS && !KEPT.iter().any(|metric| metric.name == name) {
+            let kept = KEPT.iter().map(|metric| metric.name).chain([BUCKETS]).find(|kept| *kept == name);
+            let Some(name) = kept else { continue };
+            let staged = name == BUCKETS || name == names::LATENCY_QUANTILE.name;
+            if staged && !line.contains(DECISION_TEXT) {
                 continue;
             }
-            let staged = name == BUCKETS || name == names::LATENCY_QUANTILE.name;
             if let Some(sample) = sample(&line[name.len()..])
-                && (!staged || sample.labels.iter().any(|(key, value)| (key.as_str(), value.as_str()) == DECISION))
+                && let Some(whose) = WHOSE.iter().find_map(|label| sample.label(label)).map(str::to_owned)
             {
-                samples.entry(name.to_owned()).or_default().push(sample);
+                samples.entry(name).or_default().entry(whose).or_default().push(sample);
             }
         }
         Self { at_ns, samples }
     }
 
+    /// `labels` say whose they are to be.
     fn select<'a>(&'a self, name: &str, labels: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = &'a Sample> {
-        let all = self.samples.get(name).into_iter().flatten();
-        all.filter(move |sample| {
-            labels.iter().all(|(key, value)| sample.labels.iter().any(|(k, v)| k == key && v == value))
-        })
+        let whose = labels.iter().find(|(key, _)| WHOSE.contains(key)).map(|(_, value)| *value);
+        let own = whose.and_then(|whose| self.samples.get(name)?.get(whose));
+        let has = |sample: &Sample| labels.iter().all(|(key, value)| sample.label(key) == Some(value));
+        own.into_iter().flatten().filter(move |sample| has(sample))
     }
 
     fn sum(&self, metric: &Metric, labels: &[(&str, &str)]) -> f64 {
@@ -76,7 +90,7 @@ impl Figures {
         let feed = [("feed", group)];
         let by_worker = metric.labels.contains(&"worker");
         let of_shard = |sample: &Sample| {
-            let number = |label: &str| sample.labels.iter().find(|(key, _)| key == label)?.1.parse().ok();
+            let number = |label: &str| sample.label(label)?.parse().ok();
             let worker = number("worker");
             (worker.is_some() == by_worker).then_some(((number("shard")?, worker), sample.value))
         };
@@ -185,11 +199,8 @@ fn p99_micros(tenant: &str, strategy: &str, part: &Part<'_>) -> Option<f64> {
     let labels = [("tenant", tenant), ("strategy", strategy), DECISION];
     let mut buckets: Vec<(f64, f64)> = Vec::new();
     for sample in part.after.select(BUCKETS, &labels) {
-        let bound = sample.labels.iter().find(|(key, _)| key == "le").map(|(_, value)| value)?;
-        let earlier = part
-            .before
-            .select(BUCKETS, &labels)
-            .find(|before| before.labels.iter().any(|(key, value)| key == "le" && value == bound));
+        let bound = sample.label("le")?;
+        let earlier = part.before.select(BUCKETS, &labels).find(|before| before.label("le") == Some(bound));
         let earlier = earlier.map_or(0.0, |sample| sample.value);
         buckets.push((bound.parse().unwrap_or(f64::INFINITY), growth(earlier, sample.value)));
     }

@@ -230,10 +230,18 @@ impl Member {
         }
     }
 
-    /// Whether it has not answered for too long, or never.
+    /// Whether it has not answered for too long although it was asked, or never. Who is not asked, because the operator waits for
+    /// Kubernetes, is not silent.
     #[must_use]
     pub fn is_silent(&self, now_ns: u64) -> bool {
-        self.answered_ns == 0 || Duration::from_nanos(now_ns.saturating_sub(self.answered_ns)) > SILENCE_MAX
+        let late = Duration::from_nanos(now_ns.saturating_sub(self.answered_ns)) > SILENCE_MAX;
+        self.answered_ns == 0 || (self.suspect && late)
+    }
+
+    /// Whether it was there before this term, has said nothing in it yet, and still has the usual time to.
+    #[must_use]
+    pub fn is_unheard(&self, now_ns: u64) -> bool {
+        self.report.is_none() && !self.is_silent(now_ns)
     }
 
     /// Whether it runs nothing, as it says under this document or as its lease tells.
@@ -297,5 +305,18 @@ mod tests {
         let fleet = Fleet::new(documents, BTreeMap::new(), Timestamp::UNIX_EPOCH, 9 * SECOND);
         let holder = fleet.holders("p-1").next().expect("it may still run");
         assert_eq!(holder.lease_end_ns, lease_end_ns(9 * SECOND, 60));
+    }
+
+    #[test]
+    fn who_is_not_asked_is_not_silent_and_who_is_asked_in_vain_is() {
+        let mut member = Member::new(String::new());
+        assert!(member.is_silent(SECOND), "it has never answered");
+        (member.answered_ns, member.suspect) = (SECOND, false);
+        assert!(!member.is_silent(60 * SECOND), "the operator had no time for it");
+        member.suspect = true;
+        assert!(!member.is_silent(11 * SECOND));
+        assert!(member.is_unheard(11 * SECOND));
+        assert!(member.is_silent(12 * SECOND));
+        assert!(!member.is_unheard(12 * SECOND));
     }
 }

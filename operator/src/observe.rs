@@ -1,4 +1,4 @@
-//! Watches: every change goes into the cache and says whose round is due.
+//! Watches: every change goes into the cache and says whose round is due; what the operator has changed itself says nothing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -82,7 +82,8 @@ async fn follow(
                 Vec::new()
             }
             Ok(watcher::Event::InitApply(object)) => {
-                let key = take(&cache, kind, object);
+                // News or not: what led to this state may have gone by while nobody watched.
+                let key = take(&cache, kind, object).map(|(key, _)| key);
                 listed.extend(key.clone());
                 key.into_iter().collect()
             }
@@ -90,7 +91,9 @@ async fn follow(
                 wanting.send_if_modified(|kinds| kinds.remove(&kind));
                 cache.retain(kind, &std::mem::take(&mut listed))
             }
-            Ok(watcher::Event::Apply(object)) => take(&cache, kind, object).into_iter().collect(),
+            Ok(watcher::Event::Apply(object)) => {
+                take(&cache, kind, object).filter(|(_, news)| *news).map(|(key, _)| key).into_iter().collect()
+            }
             Ok(watcher::Event::Delete(object)) => {
                 let key = serde_json::to_value(object).ok().map(|object| Key::of(kind, &object));
                 key.iter().for_each(|key| cache.remove(key));
@@ -120,7 +123,7 @@ const fn api_error(error: &watcher::Error) -> Option<&kube::Error> {
     }
 }
 
-fn take(cache: &Cache, kind: Kind, object: DynamicObject) -> Option<Key> {
+fn take(cache: &Cache, kind: Kind, object: DynamicObject) -> Option<(Key, bool)> {
     let object = serde_json::to_value(object).ok()?;
     Some(cache.insert(kind, object))
 }

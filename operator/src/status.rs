@@ -66,6 +66,8 @@ pub struct Assigned {
     pub require_pinned: bool,
     /// A pod does not run all that it is to run.
     pub unsettled: bool,
+    /// A pod of it has said nothing yet to this operator, which has not led for long: what was said before is not unsaid.
+    pub unheard: bool,
     /// A pod has put it into quarantine.
     pub quarantined: bool,
     /// Faults of the running release.
@@ -115,6 +117,8 @@ pub struct PoolView {
     pub workers_used: u32,
     /// Where their workers run, as they say.
     pub pinning: Option<Pinning>,
+    /// One that was there before has said nothing yet to this operator, which has not led for long.
+    pub unheard: bool,
     /// Why it has fewer pods than it is to have.
     pub short: Option<(Reason, String)>,
 }
@@ -193,6 +197,9 @@ pub fn strategy(resource: &Strategy, view: &StrategyView<'_>, now: Timestamp) ->
         if assigned.pending {
             carry(&before, &mut status);
         }
+        if assigned.unheard {
+            carry_reported(&before, &mut status);
+        }
     }
     let happenings = happenings(&before, &status, view);
     (status, happenings)
@@ -210,6 +217,28 @@ fn carry(before: &StrategyStatus, status: &mut StrategyStatus) {
         let measured = matches!(condition.kind, ConditionType::SloMet | ConditionType::ScalingLimited);
         let same = before.conditions.iter().find(|before| before.kind == condition.kind).filter(|_| measured);
         if let Some(before) = same {
+            condition.clone_from(before);
+        }
+    }
+}
+
+/// Leaves as it was what follows from what pods report, as long as it is about the same assignment of the same resource.
+fn carry_reported(before: &StrategyStatus, status: &mut StrategyStatus) {
+    let (was, is) = (before.module.as_ref(), status.module.as_mut());
+    let same_module = was.map(|was| &was.running) == is.as_ref().map(|is| &is.running);
+    if before.assignment != status.assignment || !same_module {
+        return;
+    }
+    if let (Some(was), Some(is)) = (was, is) {
+        is.wasm.clone_from(&was.wasm);
+    }
+    for condition in &mut status.conditions {
+        let kinds = [ConditionType::Ready, ConditionType::Progressing, ConditionType::Pinned];
+        let reported = kinds.contains(&condition.kind);
+        let same = |before: &&Condition| {
+            before.kind == condition.kind && before.observed_generation == condition.observed_generation
+        };
+        if let Some(before) = before.conditions.iter().find(same).filter(|_| reported) {
             condition.clone_from(before);
         }
     }
@@ -518,6 +547,9 @@ fn happenings(before: &StrategyStatus, after: &StrategyStatus, view: &StrategyVi
 pub fn pool(resource: &RuntimePool, view: &PoolView, now: Timestamp) -> RuntimePoolStatus {
     let before = resource.status.clone().unwrap_or_default();
     let generation = resource.metadata.generation.unwrap_or_default();
+    if view.unheard && before.observed_generation == generation && before.pods == view.pods {
+        return RuntimePoolStatus { workers_used: view.workers_used, ..before };
+    }
     let required = resource.spec.0.require_pinned;
     let pinned = pinning::condition(view.pinning.as_ref());
     let all_ready = view.ready_pods >= view.pods;
@@ -578,6 +610,33 @@ mod tests {
         assert_eq!(second[0].last_transition_time, first[0].last_transition_time);
         let third = conditions(&second, ready(true, Reason::AsSpecified), 2, at(20));
         assert_ne!(third[0].last_transition_time, second[0].last_transition_time);
+    }
+
+    #[test]
+    fn a_pod_that_a_new_operator_has_not_heard_yet_changes_nothing_that_was_said_of_the_same() {
+        let now = |seconds: i64| Timestamp::from_second(1_800_000_000 + seconds).unwrap();
+        let assigned = |unheard| Assigned {
+            shards: 1,
+            pods: vec![("default-0".into(), vec![0], vec![0])],
+            unsettled: unheard,
+            unheard,
+            ..Assigned::default()
+        };
+        let mut resource = fixtures::resource();
+        let first = strategy(&resource, &StrategyView::Assigned(&assigned(false)), now(0)).0;
+        resource.status = Some(first.clone());
+        let (unheard, events) = strategy(&resource, &StrategyView::Assigned(&assigned(true)), now(5));
+        assert_eq!((&unheard, events.len()), (&first, 0));
+        // Of another generation nothing is known.
+        resource.metadata.generation = Some(2);
+        let next = strategy(&resource, &StrategyView::Assigned(&assigned(true)), now(6)).0;
+        assert_eq!(next.conditions[0].reason, Reason::InProgress);
+
+        let mut pool_resource = fixtures::pool();
+        let view = |unheard: bool| PoolView { pods: 1, ready_pods: u32::from(!unheard), unheard, ..PoolView::default() };
+        let said = pool(&pool_resource, &view(false), now(0));
+        pool_resource.status = Some(said.clone());
+        assert_eq!(pool(&pool_resource, &view(true), now(5)), said);
     }
 
     /// What a round says of a pool and of its strategy, whose pods have all answered so.

@@ -5,6 +5,7 @@
 //! What is at fault is taken out of the tree ([`Value::Refused`]), so that [`crate::validate`] can look at the rest.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use regex::Regex;
 use schemars::schema_for;
@@ -41,7 +42,13 @@ pub(crate) struct Checker {
 }
 
 impl Checker {
-    pub(crate) fn new() -> Self {
+    /// The one there is: the rules are the program's own, and to make them costs more than to check a file by them.
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: LazyLock<Checker> = LazyLock::new(Checker::new);
+        &SHARED
+    }
+
+    fn new() -> Self {
         let compiled = PATTERN_WORDS.iter().filter_map(|(pattern, _)| Some((*pattern, Regex::new(pattern).ok()?)));
         Self { schema: schema_for!(Strategy).to_value(), patterns: compiled.collect() }
     }
@@ -261,7 +268,7 @@ spec:
 
     fn problems(text: &str) -> Vec<String> {
         let (mut documents, mut errors) = documents(text);
-        documents.iter_mut().for_each(|document| Checker::new().check(document, &mut errors));
+        documents.iter_mut().for_each(|document| Checker::shared().check(document, &mut errors));
         errors.iter().map(ToString::to_string).collect()
     }
 
@@ -287,7 +294,7 @@ spec:
                      maxLength maxProperties maximum minItems minLength minProperties minimum oneOf pattern properties \
                      required title type";
         let formats = [None, Some("int8"), Some("uint16"), Some("uint32"), Some("uint64")];
-        let checker = Checker::new();
+        let checker = Checker::shared();
         walk(&checker.schema, &mut |schema| {
             for keyword in schema.as_object().unwrap().keys() {
                 assert!(known.split_whitespace().any(|known| known == keyword), "{keyword}: {schema}");
@@ -358,7 +365,7 @@ spec:
     #[test]
     fn the_value_at_fault_is_taken_out_and_the_rest_stays() {
         let (mut documents, _) = documents(&GOOD.replacen("binance-spot", "nonsense, extra: other-nonsense", 1));
-        Checker::new().check(&mut documents[0], &mut Vec::new());
+        Checker::shared().check(&mut documents[0], &mut Vec::new());
         let text = format!("{:?}", documents[0]);
         assert!(!text.contains("nonsense") && text.contains("orders"), "{text}");
     }

@@ -27,7 +27,7 @@ pub fn parse(text: &str, file_name: &str) -> Result<Vec<Strategy>, SpecErrors> {
 /// As [`parse`].
 pub fn parse_as_written(text: &str, file_name: &str) -> Result<Vec<(Strategy, Json)>, SpecErrors> {
     let (mut documents, mut errors) = yaml::documents(text);
-    let checker = Checker::new();
+    let checker = Checker::shared();
     for document in &mut documents {
         checker.check(document, &mut errors);
         validate(document, &mut errors);

@@ -33,6 +33,7 @@ mod operator;
 mod operator_registry;
 mod pods;
 mod registry;
+mod scale;
 mod scaling;
 mod secured;
 mod stage;

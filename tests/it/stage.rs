@@ -20,7 +20,7 @@ pub(crate) const STEP: Duration = Duration::from_secs(60);
 pub(crate) const SHARDS: u16 = 2;
 
 /// The lease of the pools here, long enough for a takeover and short enough to be missed by a test.
-pub(crate) const LEASE: Duration = Duration::from_secs(12);
+pub(crate) const LEASE: Duration = Duration::from_secs(20);
 
 static STAGE: Mutex<Option<Stage>> = Mutex::new(None);
 

@@ -293,8 +293,13 @@ async fn figures(State(pod): State<Pod>) -> String {
         let (tenant, name) = (one.strategy.tenant(), &one.strategy.metadata.name);
         let whose = format!("tenant=\"{tenant}\",strategy=\"{name}\"");
         let feed = one.strategy.group();
-        for metric in [&metrics::RECORDS, &metrics::KAFKA_LAG, &metrics::KAFKA_LAG_SECONDS] {
-            text.push_str(&format!("{}{{feed=\"{feed}\"}} 0\n", metric.name));
+        text.push_str(&format!("{}{{feed=\"{feed}\"}} 0\n", metrics::KAFKA_LAG_SECONDS.name));
+        for shard in &one.shards {
+            let which = format!("feed=\"{feed}\",shard=\"{}\"", shard.shard);
+            text.push_str(&format!("{}{{{which}}} 0\n", metrics::SHARD_LAG.name));
+            for metric in [&metrics::SHARD_RECORDS, &metrics::SHARD_BUSY] {
+                text.push_str(&format!("{}{{{which},worker=\"{}\"}} 0\n", metric.name, shard.worker));
+            }
         }
         text.push_str(&format!("{}{{{whose}}} 0\n", metrics::ORDERS.name));
         for stage in STAGES {

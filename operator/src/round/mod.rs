@@ -24,7 +24,7 @@ use pinion_spec::status::Reason;
 use pinion_spec::strategy::Strategy as Spec;
 use pinion_spec::tenant::TenantSpec;
 
-use crate::admit::{Refusal, admit};
+use crate::admit::{Admissions, Refusal};
 use crate::apply::{WriteError, Writer};
 use crate::cache::Cache;
 use crate::claim::{Claim, grant};
@@ -99,6 +99,8 @@ pub struct Memory {
     cleared_ns: Option<u64>,
     /// When the operator gave itself its rights in the namespace, if it was in this term; monotonic nanoseconds.
     let_in_ns: Option<u64>,
+    /// Which strategies may run, as decided before.
+    admissions: Admissions,
     /// When each strategy's figures were last written into its status, monotonic nanoseconds.
     shown_ns: BTreeMap<String, u64>,
 }
@@ -212,6 +214,7 @@ pub async fn round(context: &Arc<Context>, name: &str, memory: &mut Memory) -> R
     let staying = pools.iter().filter(|pool| !is_going(*pool));
     let mut admitted: BTreeMap<String, Vec<Admitted>> = staying.map(|pool| (pool.name_any(), Vec::new())).collect();
     let known: BTreeSet<String> = strategies.iter().map(|strategy| strategy.name_any()).collect();
+    memory.admissions.retain(&known);
     let mut absent = Vec::new();
     for resource in strategies {
         // A thousand of them take a while, in which another tenant's halt is not to wait.
@@ -334,9 +337,9 @@ async fn admission(
     resource: &Strategy,
     deleting: bool,
     pools: &BTreeMap<String, Vec<Admitted>>,
-    memory: &Memory,
+    memory: &mut Memory,
 ) -> Result<(Spec, String, Option<String>), Absent> {
-    let mut spec = admit(&resource.to_file(), tenant).map_err(Absent::Refused)?;
+    let mut spec = memory.admissions.admit(resource.to_file(), tenant).map_err(Absent::Refused)?;
     if deleting || is_going(resource) {
         return Err(Absent::Deleting);
     }

@@ -135,7 +135,7 @@ async fn advance(
     let groups: BTreeSet<String> = admitted.iter().map(|one| one.spec.group()).collect();
     fleet.loads.retain(|group, _| groups.contains(group));
     fleet.changed_ns.retain(|group, _| groups.contains(group));
-    let seen: Vec<Seen> = admitted.iter().map(|one| figures(fleet, &namespace, one)).collect();
+    let seen: Vec<Seen> = figures(fleet, &name, &namespace, admitted);
     for (one, seen) in admitted.iter().zip(&seen) {
         if let Ok(reading) = &seen.reading {
             fleet.loads.insert(one.spec.group(), millicores(reading));
@@ -486,7 +486,9 @@ fn view(fleet: &Fleet, plan: &Plan, namespace: &str, one: &Admitted, decided: De
         let Some(part) = document.strategies.iter().find(|part| part.strategy.metadata.name == *name) else { continue };
         let shards = part.shards.iter().map(|shard| shard.shard).collect();
         assigned.pods.push((pod.clone(), shards, part.shards.iter().map(|shard| shard.worker).collect()));
-        let report = fleet.pods.get(pod).and_then(|member| member.report.as_ref());
+        let member = fleet.pods.get(pod);
+        assigned.unheard |= member.is_some_and(|member| member.is_unheard(mono_ns()));
+        let report = member.and_then(|member| member.report.as_ref());
         let said = report
             .and_then(|report| report.strategies.iter().find(|said| said.namespace == namespace && said.name == *name));
         let runs = report.is_some_and(|report| report.version >= document.version)
@@ -532,6 +534,7 @@ fn pool_view(fleet: &Fleet, plan: &Plan, pods: u16, workers: u16) -> PoolView {
         workers: u32::try_from(reports.len()).unwrap_or(u32::MAX).saturating_mul(u32::from(workers)),
         workers_used: u32::try_from(used.len()).unwrap_or(u32::MAX),
         pinning: Pinning::of(reports.iter().map(|(pod, report)| (pod.as_str(), Some(*report), None))),
+        unheard: fleet.pods.values().any(|member| !member.is_gone && member.is_unheard(mono_ns())),
         short: None,
     }
 }

@@ -59,20 +59,30 @@ struct Source<'a> {
     shards: BTreeMap<u16, Slot>,
 }
 
-/// What the pods say of a strategy; or which of them has not said it.
-pub(super) fn figures(fleet: &Fleet, namespace: &str, one: &Admitted) -> Seen {
-    let (name, group) = (one.spec.metadata.name.as_str(), one.spec.group());
+/// What the pods say of each strategy; or which of them has not said it.
+pub(super) fn figures(fleet: &Fleet, pool: &str, namespace: &str, admitted: &[Admitted]) -> Vec<Seen> {
     let now_ns = mono_ns();
-    let changed_ns = fleet.changed_ns.get(&group).copied().unwrap_or(fleet.began_ns);
-    let (mut sources, mut unread) = (Vec::new(), None);
-    for source in sources_of(fleet, one.spec.spec.pool_name(), &group, now_ns) {
-        match source {
-            Ok(source) => sources.push(source),
-            Err(why) => unread = Some(why),
-        }
-    }
+    let sources = sources(fleet, pool, now_ns);
+    let of = |one: &Admitted| {
+        let group = one.spec.group();
+        let changed_ns = fleet.changed_ns.get(&group).copied().unwrap_or(fleet.began_ns);
+        let own = sources.get(&group).map(Vec::as_slice).unwrap_or_default();
+        seen((namespace, &one.spec.metadata.name, &group), own, changed_ns, now_ns)
+    };
+    admitted.iter().map(of).collect()
+}
+
+/// What the pods of a strategy's group say of it.
+fn seen(
+    (namespace, name, group): (&str, &str, &str),
+    sources: &[Result<Source<'_>, Unread>],
+    changed_ns: u64,
+    now_ns: u64,
+) -> Seen {
+    let unread = sources.iter().rev().find_map(|source| source.as_ref().err()).cloned();
     let parts: Vec<Part<'_>> = sources
         .iter()
+        .flatten()
         .map(|source| {
             let (before, after) = source.scrapes;
             Part { pod: source.pod, before, after, shards: &source.shards }
@@ -85,10 +95,10 @@ pub(super) fn figures(fleet: &Fleet, namespace: &str, one: &Admitted) -> Seen {
             Err(Unread::NotYet(format!("pod {} has not been read twice since shards moved", part.pod)))
         }
         (None, None) if parts.is_empty() => Err(Unread::NotYet("no pod runs any of it".to_owned())),
-        (None, None) => reading(namespace, name, &group, &parts),
+        (None, None) => reading(namespace, name, group, &parts),
     };
     let reading = reading.map_err(|unread| overdue(unread, changed_ns, now_ns));
-    Seen { reading, shown: (!parts.is_empty()).then(|| shown(namespace, name, &group, &parts)) }
+    Seen { reading, shown: (!parts.is_empty()).then(|| shown(namespace, name, group, &parts)) }
 }
 
 /// What is not there long after a change does not come by itself.
@@ -99,22 +109,23 @@ fn overdue(unread: Unread, changed_ns: u64, now_ns: u64) -> Unread {
     }
 }
 
-/// Each pod that runs shards of a group.
-fn sources_of<'a>(
-    fleet: &'a Fleet,
-    pool: &'a str,
-    group: &'a str,
-    now_ns: u64,
-) -> impl Iterator<Item = Result<Source<'a>, Unread>> {
-    fleet.documents.iter().filter_map(move |(pod, document)| {
-        let number = ordinal(pool, pod)?;
-        let own = document.strategies.iter().filter(|part| part.strategy.group() == group);
-        let slot = |worker| Slot { pod: number, worker };
-        let shards: BTreeMap<u16, Slot> =
-            own.flat_map(|part| &part.shards).map(|shard| (shard.shard, slot(shard.worker))).collect();
-        let source = |scrapes| Source { pod: pod.as_str(), scrapes, shards: shards.clone() };
-        (!shards.is_empty()).then(|| scrapes(pod, fleet.pods.get(pod), now_ns).map(source))
-    })
+/// Of each group, the pods that run shards of it.
+fn sources<'a>(fleet: &'a Fleet, pool: &str, now_ns: u64) -> BTreeMap<String, Vec<Result<Source<'a>, Unread>>> {
+    let mut sources: BTreeMap<String, Vec<Result<Source<'a>, Unread>>> = BTreeMap::new();
+    for (pod, document) in &fleet.documents {
+        let Some(number) = ordinal(pool, pod) else { continue };
+        let mut groups: BTreeMap<String, BTreeMap<u16, Slot>> = BTreeMap::new();
+        for part in document.strategies.iter().filter(|part| !part.shards.is_empty()) {
+            let slots = part.shards.iter().map(|one| (one.shard, Slot { pod: number, worker: one.worker }));
+            groups.entry(part.strategy.group()).or_default().extend(slots);
+        }
+        let scrapes = scrapes(pod, fleet.pods.get(pod), now_ns);
+        for (group, shards) in groups {
+            let source = scrapes.clone().map(|scrapes| Source { pod, scrapes, shards });
+            sources.entry(group).or_default().push(source);
+        }
+    }
+    sources
 }
 
 fn scrapes<'a>(pod: &str, member: Option<&'a Member>, now_ns: u64) -> Result<(&'a Figures, &'a Figures), Unread> {

@@ -20,10 +20,13 @@ use pinion_tests::wait::until;
 use serde_json::{Value, json};
 
 use super::{read, stage};
-use crate::desk::{Desk, STEP, becomes, pool, tenant};
+use crate::desk::{Desk, STEP, Watch, becomes, pool, tenant};
 
 /// From the apiserver's acceptance to the last worker.
 const HALT: Duration = Duration::from_millis(200);
+
+/// Strategies of a tenant that has as many as one may.
+const CROWD: u32 = 1_000;
 
 /// A tenant with its people, its user of Kafka and its pod.
 struct Party {
@@ -463,6 +466,64 @@ fn a_module_of_its_that_spins_costs_the_first_nothing() {
     first.trades();
     let _ = ground.cluster.ask(&["delete", "strategy", "spinner", "--namespace", &second.name]);
     second.trades();
+}
+
+#[test]
+fn a_thousand_strategies_of_another_tenant_slow_no_halt_of_the_first_and_the_next_one_is_refused() {
+    let Some(ground) = ground() else { return };
+    // With the largest quota that there is; its strategies have a pool without a pod.
+    let crowd = Desk::new(ground.cluster, ground.kafka.broker()).unwrap();
+    let mut resource = tenant(&crowd.name, ground.kafka.broker());
+    resource["spec"]["quota"] = json!({"cores": 1, "memoryMiB": 512, "strategies": CROWD});
+    crowd.apply(&resource);
+    becomes(ground.cluster, &crowd.name, &format!("tenant/{}", crowd.name), "Ready", "True", "AsSpecified");
+    crowd.apply(&pool(&crowd.name, 1));
+    let module = format!("--from-file=module.wasm={}", crowd.module.display());
+    let _ = ground.cluster.ask(&["create", "configmap", "record-only-1", "--namespace", &crowd.name, &module]);
+    let mut watch = Watch::start();
+    let failed_before = ground.operator.metric(&metrics::OPERATOR_ROUNDS, &[("outcome", "failed")]);
+    let cpu_before = ground.operator.cpu_seconds();
+
+    let manifest = |n: u32| {
+        let mut one = crowd.strategy.clone();
+        one.metadata.name = format!("s-{n}");
+        format!("---\n{}\n", serde_json::to_string(&one).unwrap())
+    };
+    let scratch = pinion_tests::scratch::Scratch::new();
+    let file = scratch.write("crowd.yaml", (0..CROWD).map(manifest).collect::<String>());
+    let flood = std::thread::spawn(move || {
+        let output = ground.cluster.kubectl(&["create", "--filename", file.to_str().unwrap()]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        drop(scratch);
+        (output.status.success(), said)
+    });
+    let during = ground.halts(10);
+    let (all, said) = flood.join().unwrap();
+    watch.lap("1,000 strategies made");
+    assert!(all, "{said}");
+    println!("halts of the first while they came: {during:?}");
+    // Kubernetes counts a quota anew now and then, from what it has heard of by then; until it has heard of all, it takes more.
+    super::counted(ground.cluster, &crowd.name, CROWD);
+    let refused = ground.cluster.try_apply(&manifest(CROWD));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("used: count/strategies.pinion.dev=1k"), "{said}");
+    let path = "{.items[*].status.conditions[?(@.type==\"Ready\")].reason}";
+    until("all to be told why they do not run", 2 * STEP, || {
+        let reasons = read(ground.cluster, &crowd.name, "strategies", path);
+        (reasons.split_whitespace().filter(|reason| *reason == "QuotaExceeded").count() == CROWD as usize).then_some(())
+    });
+    watch.lap("all of them told that their pool gets no pod");
+    let after = ground.halts(10);
+    println!("halts of the first while they are there: {after:?}");
+    for took in [&during, &after] {
+        assert!(took[took.len() / 2] < HALT, "{took:?}");
+    }
+    let failed = ground.operator.metric(&metrics::OPERATOR_ROUNDS, &[("outcome", "failed")]) - failed_before;
+    let (now, most) = ground.operator.memory_mib();
+    println!("rounds that failed meanwhile: {failed}; CPU {:.1} s", ground.operator.cpu_seconds() - cpu_before);
+    println!("the operator's memory: {now} MiB, at most {most} MiB");
+    ground.first.trades();
+    let _ = ground.cluster.ask(&["delete", "tenant", &crowd.name, "--wait=false"]);
 }
 
 #[test]
