@@ -615,7 +615,7 @@ mod tests {
     #[test]
     fn a_pod_that_a_new_operator_has_not_heard_yet_changes_nothing_that_was_said_of_the_same() {
         let now = |seconds: i64| Timestamp::from_second(1_800_000_000 + seconds).unwrap();
-        let assigned = |unheard| Assigned {
+        let assigned = |unheard: bool| Assigned {
             shards: 1,
             pods: vec![("default-0".into(), vec![0], vec![0])],
             unsettled: unheard,
@@ -633,7 +633,8 @@ mod tests {
         assert_eq!(next.conditions[0].reason, Reason::InProgress);
 
         let mut pool_resource = fixtures::pool();
-        let view = |unheard: bool| PoolView { pods: 1, ready_pods: u32::from(!unheard), unheard, ..PoolView::default() };
+        let view =
+            |unheard: bool| PoolView { pods: 1, ready_pods: u32::from(!unheard), unheard, ..PoolView::default() };
         let said = pool(&pool_resource, &view(false), now(0));
         pool_resource.status = Some(said.clone());
         assert_eq!(pool(&pool_resource, &view(true), now(5)), said);
