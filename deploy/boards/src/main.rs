@@ -4,7 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let Some(folder) = std::env::args_os().nth(1) else {
+    // A folder is named; what begins as an option is none.
+    let named = std::env::args_os().nth(1).filter(|name| !name.to_string_lossy().starts_with('-'));
+    let Some(folder) = named else {
         eprintln!("boards: name the folder to write to, as in `cargo run --bin boards deploy`");
         return ExitCode::FAILURE;
     };
