@@ -77,7 +77,7 @@ fn let_go(pod: &StandIn) {
 /// it has heard of all it lets more in.
 fn counted(cluster: &Cluster, namespace: &str, strategies: u32) {
     // Kubernetes writes thousands so.
-    let whole = strategies > 0 && strategies % 1_000 == 0;
+    let whole = strategies > 0 && strategies.is_multiple_of(1_000);
     let wanted = if whole { format!("{}k", strategies / 1_000) } else { strategies.to_string() };
     until("the quota to have counted", 2 * STEP, || {
         let used = read(cluster, namespace, "resourcequota/pinion", "{.status.used.count/strategies\\.pinion\\.dev}");
