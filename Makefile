@@ -38,7 +38,10 @@ images: setup ## the images of runtime and operator as OCI archives: path, diges
 test: setup-tests strategies ## every test, those on a real Kafka and a real Kubernetes included
 	@[ "$$PINION_KUBE" = off ] || tests/kube/fetch.sh >/dev/null || true
 	@[ "$$PINION_REGISTRY" = off ] || tests/registry/fetch.sh >/dev/null || true
-	@skipped=$$(mktemp); PINION_SKIPPED=$$skipped cargo test --workspace; status=$$?; sort -u $$skipped; rm $$skipped; exit $$status
+	@told=$$(mktemp -d); export PINION_SKIPPED=$$told/skipped PINION_FIGURES=$$told/figures; touch $$told/skipped $$told/figures; \
+	cargo test --workspace; status=$$?; \
+	[ ! -s $$told/figures ] || { echo 'figures (what | measured | bound):'; cat $$told/figures; }; \
+	sort -u $$told/skipped; rm -r $$told; exit $$status
 
 test-quick: setup strategies ## every test but those on a real Kafka, a real Kubernetes or a real registry
 	PINION_KAFKA=off PINION_KUBE=off PINION_REGISTRY=off cargo test --workspace

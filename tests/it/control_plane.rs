@@ -261,7 +261,7 @@ fn a_module_that_cannot_be_read_takes_nothing_away_and_the_condition_says_why_it
     let source = json!({"spec": {"module": {"configMap": {"name": "module-2", "key": "module.wasm"}}}});
     stage.patch(&desk, "strategy/a", &source);
     let message = stage.becomes(&desk, "strategy/a", "Ready", "False", "ApiError");
-    assert!(message.contains("the release before goes on"), "{message}");
+    assert!(message.contains("what ran before goes on"), "{message}");
     assert_eq!(running(), first);
     assert!(stage.errors("read", "server") > errors);
     // A strategy that has never run is not there, and says so; the others go on.

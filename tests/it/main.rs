@@ -38,4 +38,5 @@ mod scaling;
 mod secured;
 mod stage;
 mod tenancy;
+mod too_large;
 mod whole_way;

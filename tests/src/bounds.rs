@@ -1,14 +1,17 @@
-//! Figures that are promised: printed in one form, so that a run's figures can be collected (`grep '^bound: '`), and checked.
+//! Figures that are promised: printed in one form, checked, and added to the file that `PINION_FIGURES` names, of which `make test` makes
+//! the table at its end. The harness keeps what a test that passes prints to itself.
 
 use std::fmt::Display;
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::time::Duration;
 
-/// Prints `bound: WHAT | MEASURED | BOUND` and checks that the time is under its bound.
+/// Prints `bound: WHAT | MEASURED | BOUND`, and checks that the time is under its bound.
 ///
 /// # Panics
 /// If it is not.
 pub fn takes_less(what: &str, measured: Duration, bound: Duration) {
-    println!("bound: {what} | {measured:.2?} | < {bound:?}");
+    tell(&format!("{what} | {measured:.2?} | < {bound:?}"));
     assert!(measured < bound, "{what} took {measured:?}, bound {bound:?}");
 }
 
@@ -17,11 +20,19 @@ pub fn takes_less(what: &str, measured: Duration, bound: Duration) {
 /// # Panics
 /// If it is over its bound.
 pub fn at_most<T: PartialOrd + Display>(what: &str, measured: T, bound: T, unit: &str) {
-    println!("bound: {what} | {measured}{unit} | <= {bound}{unit}");
+    tell(&format!("{what} | {measured}{unit} | <= {bound}{unit}"));
     assert!(measured <= bound, "{what}: {measured}{unit}, bound {bound}{unit}");
 }
 
 /// Prints a figure that has no bound, beside those that have.
 pub fn shown(what: &str, measured: impl Display) {
-    println!("bound: {what} | {measured} | -");
+    tell(&format!("{what} | {measured} | -"));
+}
+
+fn tell(figure: &str) {
+    println!("bound: {figure}");
+    if let Some(path) = std::env::var_os("PINION_FIGURES") {
+        let mut file = OpenOptions::new().append(true).create(true).open(path).expect("open the file PINION_FIGURES");
+        file.write_all(format!("{figure}\n").as_bytes()).expect("write to the file PINION_FIGURES");
+    }
 }

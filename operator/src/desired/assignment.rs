@@ -12,9 +12,13 @@ use super::{meta, pod_labels};
 use crate::crd::RuntimePool;
 use crate::names::{assignment_config_map, assignment_key, pod};
 use crate::place::Slot;
+use crate::rollout::Rollout;
 
 /// Bytes that Kubernetes lets a ConfigMap hold.
 pub const CONFIG_MAP_BYTES_MAX: usize = 1_048_576;
+
+/// The key of the ConfigMap under which releases are kept; no pod has this name, for a pod's ends with a number.
+pub const ROLLOUTS_KEY: &str = "rollouts.json";
 
 /// A strategy and where it runs.
 #[derive(Debug, Clone)]
@@ -74,6 +78,9 @@ pub enum AssignmentError {
         /// Why.
         source: serde_json::Error,
     },
+    /// The releases are no JSON.
+    #[error("write the releases of the strategies")]
+    Releases(#[source] serde_json::Error),
 }
 
 /// The document of each pod below `pods`: all that there are or are to be. One that says what its predecessor said keeps its version, so that nothing is
@@ -135,11 +142,15 @@ fn successor(before: &Assignment, next: Assignment) -> Assignment {
     Assignment { version: Version { revision, ..next.version }, ..same }
 }
 
-/// The ConfigMap of a pool, with a key for each pod.
+/// The ConfigMap of a pool, with a key for each pod and one for the releases of its strategies.
 ///
 /// # Errors
-/// If the documents do not fit.
-pub fn config_map(pool: &RuntimePool, documents: &BTreeMap<String, Assignment>) -> Result<ConfigMap, AssignmentError> {
+/// If they do not fit.
+pub fn config_map(
+    pool: &RuntimePool,
+    documents: &BTreeMap<String, Assignment>,
+    rollouts: &BTreeMap<String, Rollout>,
+) -> Result<ConfigMap, AssignmentError> {
     let name = pool.name_any();
     let tenant = pool.namespace().unwrap_or_default();
     let mut data = BTreeMap::new();
@@ -148,6 +159,7 @@ pub fn config_map(pool: &RuntimePool, documents: &BTreeMap<String, Assignment>) 
             serde_json::to_string(document).map_err(|source| AssignmentError::Json { pod: pod.clone(), source })?;
         data.insert(assignment_key(pod), text);
     }
+    data.insert(ROLLOUTS_KEY.to_owned(), serde_json::to_string(rollouts).map_err(AssignmentError::Releases)?);
     let bytes = data.iter().map(|(key, text)| key.len() + text.len()).sum();
     if bytes > CONFIG_MAP_BYTES_MAX {
         return Err(AssignmentError::TooLarge { pool: name, bytes });
@@ -220,7 +232,7 @@ mod tests {
     #[test]
     fn a_pods_document_is_read_back_as_it_was() {
         let documents = documents("default", 1, &[placed(&[(7, 0, 2)])], TERMS, &BTreeMap::new()).unwrap();
-        let data = config_map(&fixtures::pool(), &documents).unwrap().data.unwrap();
+        let data = config_map(&fixtures::pool(), &documents, &BTreeMap::new()).unwrap().data.unwrap();
         let read: Assignment = serde_json::from_str(&data["default-0.json"]).unwrap();
         assert_eq!(read, documents["default-0"]);
     }
@@ -232,7 +244,7 @@ mod tests {
         large.strategy.spec.params = params;
         let several: Vec<Placed> = (0..5).map(|_| large.clone()).collect();
         let documents = documents("default", 1, &several, TERMS, &BTreeMap::new()).unwrap();
-        let error = config_map(&fixtures::pool(), &documents).unwrap_err();
+        let error = config_map(&fixtures::pool(), &documents, &BTreeMap::new()).unwrap_err();
         assert!(error.to_string().starts_with("the assignments of pool default have 13"), "{error}");
     }
 }

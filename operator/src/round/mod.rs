@@ -24,7 +24,7 @@ use pinion_spec::status::Reason;
 use pinion_spec::strategy::Strategy as Spec;
 use pinion_spec::tenant::TenantSpec;
 
-use crate::admit::{Admissions, Refusal};
+use crate::admit::Admissions;
 use crate::apply::{WriteError, Writer};
 use crate::cache::Cache;
 use crate::claim::{Claim, grant};
@@ -43,7 +43,7 @@ use crate::modules::{ModuleError, Modules};
 use crate::names::{ADMIN_TOKEN_SECRET, MANAGER_STATUS, MANAGER_TENANT};
 use crate::pods::Pods;
 use crate::rollout::Rollout;
-use crate::status::{self, TenantView};
+use crate::status::{self, Absent, TenantView};
 use calls::Calls;
 
 /// Keeps a Tenant or a pool until its strategies are drained.
@@ -129,23 +129,6 @@ pub enum RoundError {
     /// A mistake of ours. It costs this tenant a round, and no other tenant anything.
     #[error("the round panicked: {0}")]
     Panicked(String),
-}
-
-/// Why a strategy is not assigned to any pod.
-#[derive(Debug)]
-pub enum Absent {
-    /// The tenant does not allow it, or it contradicts itself.
-    Refused(Vec<Refusal>),
-    /// Its module cannot be had.
-    Module(ModuleError),
-    /// Its pool is not there, or goes.
-    NoPool(String),
-    /// Its namespace is no tenant's.
-    NoTenant,
-    /// It is to run nowhere.
-    Paused,
-    /// Its tenant goes.
-    Deleting,
 }
 
 /// A strategy, and its spec as it may run.

@@ -22,7 +22,7 @@ use crate::client::read;
 use crate::clock::{mono_ns, now};
 use crate::crd::RuntimePool;
 use crate::credentials::Missing;
-use crate::desired::assignment::{Terms, config_map, documents};
+use crate::desired::assignment::{AssignmentError, ROLLOUTS_KEY, Terms, config_map, documents};
 use crate::desired::pool as desired;
 use crate::fleet::{Fleet, ordinal};
 use crate::kinds::Kind;
@@ -35,9 +35,6 @@ use crate::quota::shortage;
 use crate::rollout::{Change, Release, Rollout};
 use crate::scale::{self, Decision, Observed, millicores, scale};
 use crate::status::{Assigned, PoolView};
-
-/// The key of the ConfigMap under which releases are kept; no pod has this name, for a pod's ends with a number.
-const ROLLOUTS_KEY: &str = "rollouts.json";
 
 /// How long a term may take until it has read every pod twice.
 const FIGURES_GRACE: SignedDuration = SignedDuration::from_secs(20);
@@ -159,6 +156,15 @@ async fn advance(
     };
     let pods = pods(fleet, &name, plan.placement.pods);
     let documents = documents(&name, pods, &plan.placed, terms, &before(fleet))?;
+    let (map, too_large) = match config_map(pool, &documents, &fleet.rollouts) {
+        Ok(map) => (Some(map), None),
+        Err(error @ AssignmentError::TooLarge { .. }) => {
+            (config_map(pool, &fleet.documents, &fleet.rollouts).ok(), Some(error.to_string()))
+        }
+        Err(error) => return Err(error.into()),
+    };
+    // What ran before goes on: what does not fit is no reason to take it away.
+    let documents = if too_large.is_some() { fleet.documents.clone() } else { documents };
     let stricter: BTreeSet<String> = documents
         .iter()
         .filter(|(pod, document)| fleet.documents.get(*pod).is_some_and(|before| is_stricter(document, before)))
@@ -168,22 +174,26 @@ async fn advance(
     for group in shifted(&fleet.documents, &documents) {
         fleet.changed_ns.insert(group, mono_ns());
     }
-    for (strategy, shards) in &plan.begun {
-        fleet.begun.entry(strategy.clone()).or_default().extend(shards);
+    if too_large.is_none() {
+        for (strategy, shards) in &plan.begun {
+            fleet.begun.entry(strategy.clone()).or_default().extend(shards);
+        }
+        fleet.targets = plan.placement.shards.clone();
+        context.metrics().moved(&namespace, plan.moved);
     }
     fleet.renewed.clear();
     fleet.documents = documents;
-    fleet.targets = plan.placement.shards.clone();
     for (pod, member) in &mut fleet.pods {
         member.may_run |= fleet.documents.get(pod).is_some_and(|document| !document.strategies.is_empty());
     }
-    context.metrics().moved(&namespace, plan.moved);
 
     // A halt does not wait for Kubernetes; a shard that is given away is written down before it is given.
     if !stricter.is_empty() {
         deliver(context, fleet, calls, &namespace, &address, &Pass::Stricter(stricter)).await?;
     }
-    write(context, pool, fleet).await?;
+    if let Some(map) = &map {
+        write(context, pool, map).await?;
+    }
     let replicas = replicas(fleet, &name, plan.placement.pods);
     // Pods that would wait for a Secret are not made; those that there are stay.
     if tenant.missing.is_none() || context.cache().get(Kind::StatefulSet, &namespace, &name).is_some() {
@@ -197,10 +207,12 @@ async fn advance(
     let quota = context.cache().get(Kind::ResourceQuota, &namespace, QUOTA);
     let quota = quota
         .and_then(|quota| shortage(&quota, &pool.spec.0, u32::try_from(made).unwrap_or(u32::MAX), u32::from(replicas)));
-    let short = match (tenant.missing, quota) {
-        (Some(missing), _) => Some((Reason::MissingReference, missing.to_string())),
-        (None, Some(quota)) => Some((Reason::QuotaExceeded, quota)),
-        (None, None) => None,
+    let too_large = too_large.map(|why| (Reason::AssignmentTooLarge, why));
+    let short = match (tenant.missing, &too_large, quota) {
+        (Some(missing), ..) => Some((Reason::MissingReference, missing.to_string())),
+        (None, Some(too_large), _) => Some(too_large.clone()),
+        (None, None, Some(quota)) => Some((Reason::QuotaExceeded, quota)),
+        (None, None, None) => None,
     };
     let mut strategies: Vec<Assigned> = admitted
         .iter()
@@ -209,7 +221,9 @@ async fn advance(
         .zip(releases)
         .map(|(((one, decision), seen), change)| {
             let decided = Decided { decision, seen, change, suspended };
-            Assigned { short: short.clone(), ..view(fleet, &plan, &namespace, one, decided) }
+            let unread = one.unread.clone().map(|why| (Reason::ApiError, why));
+            let (short, stands) = (short.clone(), too_large.clone().or(unread));
+            Assigned { short, stands, ..view(fleet, &plan, &namespace, one, decided) }
         })
         .collect();
     for strategy in &mut strategies {
@@ -416,10 +430,7 @@ fn is_stricter(document: &Assignment, before: &Assignment) -> bool {
 }
 
 /// Writes the documents down. A ConfigMap of the name that is not the pool's is somebody's guess at what will be believed: it goes first.
-async fn write(context: &Context, pool: &RuntimePool, fleet: &Fleet) -> Result<(), RoundError> {
-    let mut map = config_map(pool, &fleet.documents)?;
-    let rollouts = serde_json::to_string(&fleet.rollouts).unwrap_or_default();
-    map.data.get_or_insert_default().insert(ROLLOUTS_KEY.to_owned(), rollouts);
+async fn write(context: &Context, pool: &RuntimePool, map: &ConfigMap) -> Result<(), RoundError> {
     let (namespace, name) = (namespace(pool), assignment_config_map(&pool.name_any()));
     let key = Key { kind: Kind::ConfigMap, tenant: namespace.clone(), name: name.clone() };
     let cached = |context: &Context| context.cache().typed::<ConfigMap>(Kind::ConfigMap, &namespace, &name);
@@ -442,7 +453,7 @@ async fn write(context: &Context, pool: &RuntimePool, fleet: &Fleet) -> Result<(
         context.writer.delete(&key).await?;
         context.writer.create(Kind::ConfigMap, &shell, MANAGER_ASSIGNMENT).await?;
     }
-    Ok(context.writer.apply(Kind::ConfigMap, &map, MANAGER_ASSIGNMENT).await?)
+    Ok(context.writer.apply(Kind::ConfigMap, map, MANAGER_ASSIGNMENT).await?)
 }
 
 /// Whether an object was made for this very pool.
@@ -473,7 +484,6 @@ fn view(fleet: &Fleet, plan: &Plan, namespace: &str, one: &Admitted, decided: De
         suspended,
         shortage: plan.placement.outcomes.get(&one.spec.group()).and_then(|outcome| outcome.shortage),
         waiting: plan.waiting.get(name).copied(),
-        unread: one.unread.clone(),
         pending: seen.shown.is_none() && now().duration_since(fleet.began) < FIGURES_GRACE,
         shown: seen.shown,
         only_recommended: one.spec.spec.scaling.mode == ScalingMode::Recommend,

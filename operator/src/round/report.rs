@@ -8,12 +8,12 @@ use kube::ResourceExt as _;
 use pinion_spec::status::StrategyStatus;
 
 use super::pool::Done;
-use super::{Absent, Admitted, Context, Memory, RoundError};
+use super::{Admitted, Context, Memory, RoundError};
 use crate::clock::{mono_ns, now};
 use crate::crd::{RuntimePool, Strategy};
 use crate::kinds::Kind;
 use crate::names::MANAGER_STATUS;
-use crate::status::{self, StrategyView};
+use crate::status::{self, Absent, StrategyView};
 
 /// Writes of one tenant's statuses at a time.
 const WRITES_MAX: usize = 4;

@@ -1,19 +1,19 @@
-//! What is said of resources: statuses, conditions and events, as functions of what a round has found.
+//! What is said of a strategy.
 
 use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt as _;
-use kube::runtime::events::EventType;
+use jiff::Timestamp;
 use pinion_spec::assignment::ProblemKind;
 use pinion_spec::status::{
-    Condition, ConditionStatus, ConditionType, ModuleStatus, PodShards, Reason, RuntimePoolStatus, ScalingStatus,
-    StrategyStatus, TenantStatus,
+    Condition, ConditionStatus, ConditionType, ModuleStatus, PodShards, Reason, ScalingStatus, StrategyStatus,
 };
 use pinion_spec::strategy::TradingState;
 
+use super::happenings::happenings;
+use super::state_lost::state_lost;
+use super::{Happening, Say, conditions, say, text};
 use crate::admit::Refusal;
-use crate::crd::{RuntimePool, Strategy, Tenant};
+use crate::crd::Strategy;
 use crate::fence::Held;
 use crate::figures::Shown;
 use crate::modules::ModuleError;
@@ -21,11 +21,24 @@ use crate::names::{LABEL_POOL, LABEL_RUNTIME};
 use crate::pinning::{self, Pinning};
 use crate::place::Shortage;
 use crate::rollout::Rollout;
-use crate::round::Absent;
 use crate::scale::Decision;
 
-/// Characters of a condition's message.
-const MESSAGE_CHARS_MAX: usize = 1_000;
+/// Why a strategy is not assigned to any pod.
+#[derive(Debug)]
+pub enum Absent {
+    /// The tenant does not allow it, or it contradicts itself.
+    Refused(Vec<Refusal>),
+    /// Its module cannot be had.
+    Module(ModuleError),
+    /// Its pool is not there, or goes.
+    NoPool(String),
+    /// Its namespace is no tenant's.
+    NoTenant,
+    /// It is to run nowhere.
+    Paused,
+    /// Its tenant goes.
+    Deleting,
+}
 
 /// What a round has found of a strategy.
 pub enum StrategyView<'a> {
@@ -82,8 +95,8 @@ pub struct Assigned {
     pub p99_micros: Option<f64>,
     /// What a pod complains of.
     pub problem: Option<(Option<ProblemKind>, String)>,
-    /// Why it goes on with the release that it has, where the spec's module cannot be read.
-    pub unread: Option<String>,
+    /// Why it goes on with what it has: the spec's module cannot be read, or its pool cannot take in more.
+    pub stands: Option<(Reason, String)>,
     /// SHA-256 of the bytes of the assigned module, where a pod runs it.
     pub wasm: Option<String>,
     /// Why its pool has fewer pods than it is to have.
@@ -102,72 +115,6 @@ impl Assigned {
     fn lacks_cores(&self) -> bool {
         self.require_pinned && self.pinning != Some(Pinning::Exclusive)
     }
-}
-
-/// What a round has found of a pool.
-#[derive(Debug, Default)]
-pub struct PoolView {
-    /// Pods that it is to have.
-    pub pods: u32,
-    /// Pods that answer.
-    pub ready_pods: u32,
-    /// Their workers.
-    pub workers: u32,
-    /// Workers that serve a strategy.
-    pub workers_used: u32,
-    /// Where their workers run, as they say.
-    pub pinning: Option<Pinning>,
-    /// One that was there before has said nothing yet to this operator, which has not led for long.
-    pub unheard: bool,
-    /// Why it has fewer pods than it is to have.
-    pub short: Option<(Reason, String)>,
-}
-
-/// What a round has found of a tenant.
-#[derive(Debug, Default)]
-pub struct TenantView {
-    /// Strategies that it has.
-    pub strategies: usize,
-    /// Cores of its pods.
-    pub cores: u32,
-    /// Topic prefixes that are its own.
-    pub prefixes: Vec<String>,
-    /// Why it is not as its spec asks.
-    pub trouble: Vec<(Reason, String)>,
-}
-
-/// Something that happened, for `kubectl describe`.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Happening {
-    /// Whether somebody should look.
-    pub kind: EventType,
-    /// What, for programs.
-    pub reason: &'static str,
-    /// What, for people.
-    pub note: String,
-}
-
-/// What a condition says, without when.
-type Say = (ConditionType, ConditionStatus, Reason, String);
-
-fn say(kind: ConditionType, holds: bool, reason: Reason, message: impl Into<String>) -> Say {
-    (kind, if holds { ConditionStatus::True } else { ConditionStatus::False }, reason, message.into())
-}
-
-/// Conditions with their times: one that holds as before keeps the time from which it does.
-fn conditions(before: &[Condition], says: Vec<Say>, generation: i64, now: Timestamp) -> Vec<Condition> {
-    let condition = |(kind, status, reason, message): Say| {
-        let same = before.iter().find(|before| before.kind == kind && before.status == status);
-        let since = same.map_or_else(|| text(now), |same| same.last_transition_time.clone());
-        let message = message.chars().take(MESSAGE_CHARS_MAX).collect();
-        Condition { kind, status, reason, message, last_transition_time: since, observed_generation: generation }
-    };
-    says.into_iter().map(condition).collect()
-}
-
-/// RFC 3339 in whole seconds.
-fn text(at: Timestamp) -> String {
-    Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
 }
 
 /// A strategy's status, and what is new in it.
@@ -293,8 +240,8 @@ fn running(assigned: &Assigned) -> Vec<Say> {
             None => Reason::InProgress,
         };
         (reason, problem.clone())
-    } else if let Some(unread) = &assigned.unread {
-        (Reason::ApiError, format!("{unread}; the release before goes on"))
+    } else if let Some((reason, why)) = &assigned.stands {
+        (*reason, format!("{why}; what ran before goes on"))
     } else if let (Some(Shortage::NoReadyPod | Shortage::Full), Some(short)) = (assigned.shortage, &assigned.short) {
         short.clone()
     } else if let Some(shortage @ (Shortage::NoReadyPod | Shortage::Full)) = assigned.shortage {
@@ -309,7 +256,7 @@ fn running(assigned: &Assigned) -> Vec<Say> {
     } else {
         (Reason::InProgress, "the pods are taking it on".to_owned())
     };
-    let unhindered = assigned.problem.is_none() && assigned.unread.is_none() && !assigned.lacks_cores();
+    let unhindered = assigned.problem.is_none() && assigned.stands.is_none() && !assigned.lacks_cores();
     let ready = settled && !quarantined && unhindered;
     let mut says = vec![
         say(ConditionType::Ready, ready, reason, message.clone()),
@@ -361,49 +308,6 @@ fn objective(assigned: &Assigned) -> Say {
             (ConditionType::SloMet, ConditionStatus::Unknown, Reason::NotMeasured, "there is no objective".into())
         }
     }
-}
-
-/// How long it is said that state was lost: as long as Kubernetes keeps events, for who looks into an odd position.
-const STATE_LOST_SHOWN: SignedDuration = SignedDuration::from_hours(1);
-
-/// Whether instances have begun afresh elsewhere lately. Whether a strategy keeps anything in memory nobody but itself knows, so it is said
-/// of all.
-fn state_lost(before: &StrategyStatus, assigned: &Assigned, generation: i64, now: Timestamp) -> Condition {
-    let known = before.conditions.iter().find(|condition| condition.kind == ConditionType::StateLost);
-    // A strategy that begins for the first time, or on a new partition, has no state to lose.
-    let lost: Vec<u16> = assigned.begun.iter().copied().filter(|shard| u32::from(*shard) < before.shards).collect();
-    let condition = |status, reason, message: String, since| Condition {
-        kind: ConditionType::StateLost,
-        status,
-        reason,
-        message: message.chars().take(MESSAGE_CHARS_MAX).collect(),
-        last_transition_time: since,
-        observed_generation: generation,
-    };
-    if known.is_some() && !lost.is_empty() {
-        let message = format!(
-            "shards {} began afresh elsewhere at {}: what the strategy kept in memory for them is lost",
-            ranges(&lost),
-            text(now)
-        );
-        return condition(ConditionStatus::True, Reason::Moved, message, text(now));
-    }
-    match known {
-        Some(known) if known.status == ConditionStatus::True && is_recent(known, now) => {
-            Condition { observed_generation: generation, ..known.clone() }
-        }
-        known => {
-            let same = known.filter(|known| known.status == ConditionStatus::False);
-            let since = same.map_or_else(|| text(now), |known| known.last_transition_time.clone());
-            let message = "no shard has begun afresh elsewhere in the last hour".to_owned();
-            condition(ConditionStatus::False, Reason::AsSpecified, message, since)
-        }
-    }
-}
-
-fn is_recent(condition: &Condition, now: Timestamp) -> bool {
-    let since = condition.last_transition_time.parse::<Timestamp>();
-    since.is_ok_and(|since| now.duration_since(since) < STATE_LOST_SHOWN)
 }
 
 fn halted(resource: &Strategy, view: &StrategyView<'_>) -> Say {
@@ -464,7 +368,7 @@ fn millicores(cores: f64) -> u32 {
 }
 
 /// `0-3,7`.
-fn ranges(shards: &[u16]) -> String {
+pub(super) fn ranges(shards: &[u16]) -> String {
     let mut sorted = shards.to_vec();
     sorted.sort_unstable();
     let mut parts: Vec<(u16, u16)> = Vec::new();
@@ -478,143 +382,18 @@ fn ranges(shards: &[u16]) -> String {
     parts.iter().map(part).collect::<Vec<_>>().join(",")
 }
 
-fn happenings(before: &StrategyStatus, after: &StrategyStatus, view: &StrategyView<'_>) -> Vec<Happening> {
-    let find =
-        |status: &StrategyStatus, kind| status.conditions.iter().find(|condition| condition.kind == kind).cloned();
-    let turned = |kind| {
-        let (then, now) = (find(before, kind), find(after, kind)?);
-        let same = then.is_some_and(|then| then.status == now.status && then.reason == now.reason);
-        (!same).then_some(now)
-    };
-    let mut happenings = Vec::new();
-    let mut tell = |kind, reason, note: String| happenings.push(Happening { kind, reason, note });
-    if let StrategyView::Absent(Absent::Refused(_) | Absent::Module(_) | Absent::NoPool(_) | Absent::NoTenant) = view
-        && let Some(ready) = turned(ConditionType::Ready)
-    {
-        tell(EventType::Warning, "Refused", ready.message);
-    }
-    if let StrategyView::Assigned(assigned) = view {
-        if assigned.rolled_back
-            && let Some(back) = find(after, ConditionType::RolledBack)
-        {
-            tell(EventType::Warning, "RolledBack", back.message);
-        }
-        if let Some(ready) = turned(ConditionType::Ready).filter(|ready| ready.reason == Reason::Quarantined) {
-            tell(EventType::Warning, "Quarantined", format!("{}; {} faults", ready.message, assigned.faults));
-        }
-        if assigned.require_pinned
-            && let Some(pinned) = turned(ConditionType::Pinned).filter(|now| now.status == ConditionStatus::False)
-        {
-            tell(EventType::Warning, "NotPinned", pinned.message);
-        }
-        // When it is decided, with the reason that decided it: the workers come later.
-        let recommended = |status: &StrategyStatus| status.scaling.as_ref().map_or(0, |s| s.recommended_workers);
-        let (from, to) = (recommended(before), recommended(after));
-        if from != to && from > 0 {
-            let reason = if assigned.only_recommended { "ScalingRecommended" } else { "Scaled" };
-            let s = if to == 1 { "" } else { "s" };
-            tell(EventType::Normal, reason, format!("{to} worker{s}, from {from}: {}", assigned.decision.why));
-        }
-        let lost = find(after, ConditionType::StateLost);
-        if let Some(lost) = lost.filter(|lost| lost.status == ConditionStatus::True)
-            && find(before, ConditionType::StateLost).is_none_or(|before| before.message != lost.message)
-        {
-            tell(EventType::Warning, "StateLost", lost.message);
-        }
-        let limited =
-            |status: &StrategyStatus| find(status, ConditionType::ScalingLimited).map(|c| (c.status, c.reason));
-        if limited(before) != limited(after)
-            && let Some(held) = find(after, ConditionType::ScalingLimited)
-            && held.status == ConditionStatus::True
-            && matches!(held.reason, Reason::PoolFull | Reason::ReadFailed)
-        {
-            tell(EventType::Warning, "ScalingLimited", held.message);
-        }
-    }
-    if let Some(halted) = turned(ConditionType::Halted) {
-        let was = find(before, ConditionType::Halted).is_some();
-        match halted.status {
-            ConditionStatus::True => tell(EventType::Warning, "Halted", halted.message),
-            _ if was => tell(EventType::Normal, "Resumed", halted.message),
-            _ => {}
-        }
-    }
-    happenings
-}
-
-/// A pool's status.
-#[must_use]
-pub fn pool(resource: &RuntimePool, view: &PoolView, now: Timestamp) -> RuntimePoolStatus {
-    let before = resource.status.clone().unwrap_or_default();
-    let generation = resource.metadata.generation.unwrap_or_default();
-    if view.unheard && before.observed_generation == generation && before.pods == view.pods {
-        return RuntimePoolStatus { workers_used: view.workers_used, ..before };
-    }
-    let required = resource.spec.0.require_pinned;
-    let pinned = pinning::condition(view.pinning.as_ref());
-    let all_ready = view.ready_pods >= view.pods;
-    let ready = if let Some((reason, message)) = &view.short {
-        say(ConditionType::Ready, false, *reason, message)
-    } else if !all_ready {
-        let message = format!("{} of {} pods answer", view.ready_pods, view.pods);
-        say(ConditionType::Ready, false, Reason::NoReadyPod, message)
-    } else if required && view.pods > 0 && view.pinning != Some(Pinning::Exclusive) {
-        say(ConditionType::Ready, false, Reason::SharedCores, format!("requirePinned is not met: {}", pinned.3))
-    } else {
-        say(ConditionType::Ready, true, Reason::AsSpecified, "every pod answers")
-    };
-    RuntimePoolStatus {
-        observed_generation: generation,
-        conditions: conditions(&before.conditions, vec![ready, pinned], generation, now),
-        pods: view.pods,
-        ready_pods: view.ready_pods,
-        workers: view.workers,
-        workers_used: view.workers_used,
-    }
-}
-
-/// A tenant's status.
-#[must_use]
-pub fn tenant(resource: &Tenant, view: &TenantView, now: Timestamp) -> TenantStatus {
-    let before = resource.status.clone().unwrap_or_default();
-    let generation = resource.metadata.generation.unwrap_or_default();
-    let ready = match view.trouble.first() {
-        Some((reason, _)) => {
-            let all: Vec<&str> = view.trouble.iter().map(|(_, why)| why.as_str()).collect();
-            say(ConditionType::Ready, false, *reason, all.join("; "))
-        }
-        None => {
-            say(ConditionType::Ready, true, Reason::AsSpecified, format!("namespace {} is ready", resource.name_any()))
-        }
-    };
-    TenantStatus {
-        observed_generation: generation,
-        conditions: conditions(&before.conditions, vec![ready], generation, now),
-        strategies: u32::try_from(view.strategies).unwrap_or(u32::MAX),
-        cores: view.cores,
-        topic_prefixes: view.prefixes.clone(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixtures;
+    use crate::status::{PoolView, pool};
 
-    #[test]
-    fn a_condition_keeps_its_time_while_it_holds_whatever_its_reason() {
-        let at = |seconds: i64| Timestamp::from_second(1_800_000_000 + seconds).unwrap();
-        let ready = |holds, reason| vec![say(ConditionType::Ready, holds, reason, "x")];
-        let first = conditions(&[], ready(false, Reason::NoPool), 1, at(0));
-        let second = conditions(&first, ready(false, Reason::InProgress), 2, at(10));
-        assert_eq!(second[0].last_transition_time, first[0].last_transition_time);
-        let third = conditions(&second, ready(true, Reason::AsSpecified), 2, at(20));
-        assert_ne!(third[0].last_transition_time, second[0].last_transition_time);
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
 
     #[test]
     fn a_pod_that_a_new_operator_has_not_heard_yet_changes_nothing_that_was_said_of_the_same() {
-        let now = |seconds: i64| Timestamp::from_second(1_800_000_000 + seconds).unwrap();
         let assigned = |unheard: bool| Assigned {
             shards: 1,
             pods: vec![("default-0".into(), vec![0], vec![0])],
@@ -623,26 +402,25 @@ mod tests {
             ..Assigned::default()
         };
         let mut resource = fixtures::resource();
-        let first = strategy(&resource, &StrategyView::Assigned(&assigned(false)), now(0)).0;
+        let first = strategy(&resource, &StrategyView::Assigned(&assigned(false)), at(0)).0;
         resource.status = Some(first.clone());
-        let (unheard, events) = strategy(&resource, &StrategyView::Assigned(&assigned(true)), now(5));
+        let (unheard, events) = strategy(&resource, &StrategyView::Assigned(&assigned(true)), at(5));
         assert_eq!((&unheard, events.len()), (&first, 0));
         // Of another generation nothing is known.
         resource.metadata.generation = Some(2);
-        let next = strategy(&resource, &StrategyView::Assigned(&assigned(true)), now(6)).0;
+        let next = strategy(&resource, &StrategyView::Assigned(&assigned(true)), at(6)).0;
         assert_eq!(next.conditions[0].reason, Reason::InProgress);
 
         let mut pool_resource = fixtures::pool();
         let view =
             |unheard: bool| PoolView { pods: 1, ready_pods: u32::from(!unheard), unheard, ..PoolView::default() };
-        let said = pool(&pool_resource, &view(false), now(0));
+        let said = pool(&pool_resource, &view(false), at(0));
         pool_resource.status = Some(said.clone());
-        assert_eq!(pool(&pool_resource, &view(true), now(5)), said);
+        assert_eq!(pool(&pool_resource, &view(true), at(5)), said);
     }
 
     /// What a round says of a pool and of its strategy, whose pods have all answered so.
     fn ready(require_pinned: bool, pods: u32, pinning: Option<Pinning>) -> [(bool, Reason); 2] {
-        let now = Timestamp::from_second(1_800_000_000).unwrap();
         let mut resource = crate::fixtures::pool();
         resource.spec.0.require_pinned = require_pinned;
         let view = PoolView { pods, ready_pods: pods, pinning: pinning.clone(), ..PoolView::default() };
@@ -653,8 +431,8 @@ mod tests {
             require_pinned,
             ..Assigned::default()
         };
-        let of_strategy = conditions(&[], running(&assigned), 1, now);
-        [pool(&resource, &view, now).conditions, of_strategy].map(|conditions| {
+        let of_strategy = conditions(&[], running(&assigned), 1, at(0));
+        [pool(&resource, &view, at(0)).conditions, of_strategy].map(|conditions| {
             let ready = conditions.iter().find(|condition| condition.kind == ConditionType::Ready).unwrap();
             (ready.status == ConditionStatus::True, ready.reason)
         })
@@ -685,60 +463,6 @@ mod tests {
         assert_eq!(ready(true), (ConditionStatus::False, Reason::InProgress, ConditionStatus::True));
     }
 
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
-    }
-
-    /// What is said of a strategy whose shards have just begun afresh, after what was said before.
-    fn told(resource: &mut Strategy, assigned: Assigned, now: Timestamp) -> (Condition, Vec<&'static str>) {
-        let (status, happenings) = strategy(resource, &StrategyView::Assigned(&assigned), now);
-        let lost = status.conditions.iter().find(|condition| condition.kind == ConditionType::StateLost).unwrap();
-        let lost = lost.clone();
-        resource.status = Some(status);
-        (lost, happenings.into_iter().map(|happening| happening.reason).collect())
-    }
-
-    #[test]
-    fn state_is_lost_by_what_begins_afresh_elsewhere_and_that_is_said_for_an_hour() {
-        let mut resource = fixtures::resource();
-        let assigned = |shards: u16, begun: &[u16]| Assigned {
-            shards,
-            begun: begun.iter().copied().collect(),
-            ..Assigned::default()
-        };
-        let (lost, events) = told(&mut resource, assigned(4, &[0, 1, 2, 3]), at(0));
-        assert_eq!((lost.status, events), (ConditionStatus::False, vec![]), "what begins for the first time has none");
-        let (lost, events) = told(&mut resource, assigned(6, &[2, 3, 4, 5]), at(10));
-        assert_eq!((lost.status, lost.reason, events), (ConditionStatus::True, Reason::Moved, vec!["StateLost"]));
-        assert!(lost.message.starts_with("shards 2-3 began afresh"), "4 and 5 are new partitions: {}", lost.message);
-        let (same, events) = told(&mut resource, assigned(6, &[]), at(3_609));
-        assert_eq!((same.message, events), (lost.message, vec![]));
-        let (again, events) = told(&mut resource, assigned(6, &[0]), at(3_609));
-        assert_eq!((again.last_transition_time, events), (text(at(3_609)), vec!["StateLost"]));
-        let (over, events) = told(&mut resource, assigned(6, &[]), at(3_609 + 3_600));
-        assert_eq!((over.status, events), (ConditionStatus::False, vec![]));
-    }
-
-    #[test]
-    fn a_change_of_the_workers_is_told_when_it_is_decided_with_its_reason() {
-        let mut resource = fixtures::resource();
-        let mut decide = |workers, recommended, limited| {
-            let why = crate::scale::Why::AtMinimum { workers: recommended };
-            let decision = Decision { workers, recommended, why, limited, ..Decision::default() };
-            let only_recommended = workers != recommended;
-            let assigned = Assigned { decision, only_recommended, ..Assigned::default() };
-            let (status, happenings) = strategy(&resource, &StrategyView::Assigned(&assigned), at(0));
-            resource.status = Some(status);
-            happenings.into_iter().map(|happening| (happening.reason, happening.note)).collect::<Vec<_>>()
-        };
-        assert!(decide(1, 1, None).is_empty());
-        assert_eq!(decide(2, 2, None), [("Scaled", "2 workers, from 1: at the minimum of 2".to_owned())]);
-        assert!(decide(2, 2, None).is_empty());
-        assert_eq!(decide(2, 3, None)[0].0, "ScalingRecommended");
-        assert_eq!(decide(2, 3, Some(Reason::ReadFailed))[0].0, "ScalingLimited");
-        assert!(decide(2, 3, Some(Reason::ReadFailed)).is_empty());
-    }
-
     #[test]
     fn an_operator_that_has_just_begun_unsays_no_figures() {
         let mut resource = Strategy::new("s", crate::crd::StrategyResource(crate::fixtures::strategy().spec));
@@ -751,7 +475,6 @@ mod tests {
             shown: Some(shown),
             ..Assigned::default()
         };
-        let at = |seconds: i64| Timestamp::from_second(1_800_000_000 + seconds).unwrap();
         let (before, _) = strategy(&resource, &StrategyView::Assigned(&assigned), at(0));
         resource.status = Some(before.clone());
         (assigned.shown, assigned.p99_micros, assigned.pending) = (None, None, true);
