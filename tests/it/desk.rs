@@ -8,6 +8,7 @@ use std::time::Duration;
 use pinion_runtime::clock::mono_ns;
 use pinion_spec::metrics;
 use pinion_spec::strategy::{ConfigMapKey, ModuleSource, Strategy};
+use pinion_tests::bounds;
 use pinion_tests::captures::{Frame, project_root};
 use pinion_tests::kafka::Broker;
 use pinion_tests::kube::{Cluster, Setup, Tier};
@@ -31,10 +32,15 @@ impl Watch {
         Self(mono_ns())
     }
 
-    /// Prints the time since the last lap.
+    /// The time since the last lap.
+    pub(crate) fn elapsed(&self) -> Duration {
+        Duration::from_nanos(mono_ns() - self.0)
+    }
+
+    /// Tells the time since the last lap.
     pub(crate) fn lap(&mut self, what: &str) -> Duration {
-        let took = Duration::from_nanos(mono_ns() - self.0);
-        println!("{what}: {took:?}");
+        let took = self.elapsed();
+        bounds::shown(what, format!("{took:.2?}"));
         self.0 = mono_ns();
         took
     }

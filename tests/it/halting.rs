@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pinion_runtime::clock::mono_ns;
 use pinion_spec::metrics;
+use pinion_tests::bounds;
 use pinion_tests::kafka::Broker;
 use pinion_tests::kube::{Cluster, Proxy, Tier};
 use pinion_tests::operator::Operator;
@@ -77,7 +78,7 @@ fn a_pod_that_hangs_delays_the_halt_of_no_other() {
         let before = rounds();
         until("rounds go on while a pod hangs", STEP, || (rounds() >= before + 2.0).then_some(()));
     }
-    println!("the slowest of {} halts: {worst:?}", 2 * HALTS);
+    bounds::takes_less("halt, the slowest of many, half of them beside a pod that hangs", worst, HALT_MAX);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use pinion_spec::metrics;
+use pinion_tests::bounds;
 use pinion_tests::guide::{Guide, runbook_command};
 use pinion_tests::kafka::Secured;
 use pinion_tests::kube::{Cluster, Tier, prometheus_definitions};
@@ -89,7 +90,6 @@ fn from_an_empty_cluster_to_orders_and_boards_through_what_may_happen_and_back_t
 
     way.offboard_the_tenant();
     way.uninstall_the_chart();
-    way.print_the_steps();
 }
 
 impl Way<'_> {
@@ -276,8 +276,8 @@ impl Way<'_> {
         self.desk.committed();
         assert!(self.desk.ids().0.len() > before, "orders come again");
         self.done("five halts by the risk officer, and the way back");
-        let median = ("halt, from the apiserver's acceptance to the last worker", took[HALTS / 2]);
-        self.steps.push((median.0.to_owned(), median.1, Some(HALT_MAX)));
+        let what = "halt, from the apiserver's acceptance to the last worker, median of 5";
+        bounds::takes_less(what, took[HALTS / 2], HALT_MAX);
     }
 
     fn see_that_no_order_is_double_or_unknown(&mut self) {

@@ -30,6 +30,10 @@ pub fn shown(what: &str, measured: impl Display) {
 }
 
 fn tell(figure: &str) {
+    // A test's thread has its name, with its modules.
+    let thread = std::thread::current();
+    let of = thread.name().and_then(|name| name.split_once("::")).map(|(module, _)| format!("{module}: "));
+    let figure = of.unwrap_or_default() + figure;
     println!("bound: {figure}");
     if let Some(path) = std::env::var_os("PINION_FIGURES") {
         let mut file = OpenOptions::new().append(true).create(true).open(path).expect("open the file PINION_FIGURES");

@@ -8,7 +8,6 @@ use std::time::Duration;
 use pinion_runtime::clock::mono_ns;
 use pinion_spec::metrics;
 use pinion_spec::strategy::ModuleSource;
-use pinion_tests::bounds;
 use pinion_tests::captures::project_root;
 use pinion_tests::guide::Reader;
 use pinion_tests::kafka::{Broker, Secured};
@@ -41,7 +40,6 @@ pub(super) struct Way<'a> {
     pub(super) pods: BTreeMap<String, (String, StandIn)>,
     pub(super) began: f64,
     pub(super) watch: Watch,
-    pub(super) steps: Vec<(String, Duration, Option<Duration>)>,
     /// Ids of the orders while the market was open.
     pub(super) ids: Vec<String>,
     /// How many of them were sent again after a pod was killed.
@@ -58,37 +56,13 @@ impl<'a> Way<'a> {
         desk.strategy.spec.scaling.targets.p99_micros = Some(1);
         let mut reader = reader(cluster, kafka);
         reader.names.extend([("desk-7", name), ("md.spot", market)]);
-        let (operators, pods, steps, ids, repeats) = (Vec::new(), BTreeMap::new(), Vec::new(), Vec::new(), 0);
+        let (operators, pods, ids, repeats) = (Vec::new(), BTreeMap::new(), Vec::new(), 0);
         let (proxy, prometheus, began) = (cluster.proxy(), None, now());
-        Some(Self {
-            cluster,
-            kafka,
-            proxy,
-            reader,
-            desk,
-            operators,
-            prometheus,
-            pods,
-            began,
-            watch,
-            steps,
-            ids,
-            repeats,
-        })
-    }
-
-    pub(super) fn print_the_steps(&self) {
-        for (what, took, bound) in &self.steps {
-            match bound {
-                Some(bound) => bounds::takes_less(what, *took, *bound),
-                None => bounds::shown(what, format!("{took:.2?}")),
-            }
-        }
+        Some(Self { cluster, kafka, proxy, reader, desk, operators, prometheus, pods, began, watch, ids, repeats })
     }
 
     pub(super) fn done(&mut self, what: &str) {
-        let took = self.watch.lap(what);
-        self.steps.push((what.to_owned(), took, None));
+        let _ = self.watch.lap(what);
     }
 
     /// Waits, and meanwhile does what kubelets would.
