@@ -4,7 +4,7 @@
 #   build.sh PROGRAMS OUT           OUT/pinion-runtime.tar, OUT/pinion-operator.tar; a line each: path, digest, bytes of a pull
 #   build.sh --trees PROGRAMS OUT   OUT/pinion-runtime/, OUT/pinion-operator/: the file systems alone, for the Dockerfile
 #
-# PINION_REGISTRY  what comes before the images' names: localhost
+# PINION_IMAGES    what comes before the images' names: localhost
 # PINION_TAG       the programs' version
 # SOURCE_DATE_EPOCH  the time that everything carries: the commit's
 # PINION_CERTIFICATES  the authorities that Kafka's and Kubernetes' certificates may be from: Debian's
@@ -15,7 +15,7 @@ tree=()
 programs=$1 out=$2
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." && here=$PWD && cd - >/dev/null
 
-registry=${PINION_REGISTRY:-localhost}
+registry=${PINION_IMAGES:-localhost}
 certificates=${PINION_CERTIFICATES:-/etc/ssl/certs/ca-certificates.crt}
 commit() { git -C "$here" log -1 --format="$1" 2>/dev/null; }
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(commit %ct || echo 0)}
