@@ -98,7 +98,7 @@ check_kube() {
 claim_target() {
     local folder=${CARGO_TARGET_DIR:-}
     [ -n "$folder" ] && [ "$(cat "$folder/clone" 2>/dev/null)" != "$PWD" ] || return 0
-    find . -name '*.rs' -exec touch {} +
+    find . -type f \( -name '*.rs' -o -name '*.wit' -o -name '*.wat' \) -exec touch {} +
     mkdir -p "$folder"
     echo "$PWD" >"$folder/clone"
 }

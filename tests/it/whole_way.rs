@@ -276,8 +276,8 @@ impl Way<'_> {
         self.desk.committed();
         assert!(self.desk.ids().0.len() > before, "orders come again");
         self.done("five halts by the risk officer, and the way back");
-        let what = "halt, from the apiserver's acceptance to the last worker, median of 5";
-        bounds::takes_less(what, took[HALTS / 2], HALT_MAX);
+        let what = format!("halt, from the apiserver's acceptance to the last worker, median of {HALTS}");
+        bounds::takes_less(&what, took[HALTS / 2], HALT_MAX);
     }
 
     fn see_that_no_order_is_double_or_unknown(&mut self) {

@@ -2,9 +2,9 @@
 //! the table at its end. The harness keeps what a test that passes prints to itself.
 
 use std::fmt::Display;
-use std::fs::OpenOptions;
-use std::io::Write as _;
 use std::time::Duration;
+
+use crate::told::add;
 
 /// Prints `bound: WHAT | MEASURED | BOUND`, and checks that the time is under its bound.
 ///
@@ -35,8 +35,5 @@ fn tell(figure: &str) {
     let of = thread.name().and_then(|name| name.split_once("::")).map(|(module, _)| format!("{module}: "));
     let figure = of.unwrap_or_default() + figure;
     println!("bound: {figure}");
-    if let Some(path) = std::env::var_os("PINION_FIGURES") {
-        let mut file = OpenOptions::new().append(true).create(true).open(path).expect("open the file PINION_FIGURES");
-        file.write_all(format!("{figure}\n").as_bytes()).expect("write to the file PINION_FIGURES");
-    }
+    add("PINION_FIGURES", &figure);
 }

@@ -27,5 +27,6 @@ pub mod scratch;
 pub mod stand_in;
 pub mod strategies;
 pub mod stream;
+mod told;
 pub mod wait;
 mod watchdog;

@@ -1,7 +1,8 @@
 //! What a machine may lack: the test that needs it is skipped where a person can see it, and fails where `CI=true`.
 
-use std::fs::OpenOptions;
 use std::io::Write as _;
+
+use crate::told::add;
 
 /// Says that the running test is skipped and why.
 ///
@@ -14,13 +15,10 @@ pub fn skip(why: &str) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
     assert!(!is_ci(), "{test} needs what is absent, and CI=true does not allow that: {why}");
-    let line = format!("SKIPPED: {test}: {why}\n");
+    let line = format!("SKIPPED: {test}: {why}");
     // The harness captures what eprintln! writes, not what is written to the stream itself.
-    std::io::stderr().write_all(line.as_bytes()).expect("write to the standard error");
-    if let Some(path) = std::env::var_os("PINION_SKIPPED") {
-        let mut file = OpenOptions::new().append(true).create(true).open(path).expect("open the file PINION_SKIPPED");
-        file.write_all(line.as_bytes()).expect("write to the file PINION_SKIPPED");
-    }
+    std::io::stderr().write_all(format!("{line}\n").as_bytes()).expect("write to the standard error");
+    add("PINION_SKIPPED", &line);
 }
 
 fn is_ci() -> bool {

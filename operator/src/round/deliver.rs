@@ -82,25 +82,29 @@ pub(super) async fn renew(
     address: &impl Fn(IpAddr) -> Option<Address>,
     pass: &Pass,
 ) -> Result<bool, RoundError> {
-    let mut learnt = begin(context, fleet, calls, documents, namespace, address, pass).await?;
-    if matches!(pass, Pass::Due) {
-        // Those that have been asked for their clock have their leases renewed.
-        learnt |= begin(context, fleet, calls, documents, namespace, address, pass).await?;
+    // Those that have to be asked for their clock first have their leases renewed in the second go.
+    let goes = if matches!(pass, Pass::Due) { 2 } else { 1 };
+    let mut learnt = false;
+    for _ in 0..goes {
+        let begun = begin(context, fleet, calls, documents, address, pass)?;
+        let patience = if matches!(pass, Pass::First) { CALL_MAX } else { PATIENCE };
+        for answer in calls.answers(begun, patience).await {
+            learnt |= take(context, fleet, answer, namespace);
+        }
     }
     let pending = fleet.pods.iter().any(|(name, member)| !member.suspect && calls.has(name, About::Document));
     Ok(learnt || pending)
 }
 
-/// Begins the calls that are due and waits a moment for answers. Returns whether they told anything new.
-async fn begin(
+/// Begins the calls that are due. Returns the numbers of those that are waited for.
+fn begin(
     context: &Arc<Context>,
     fleet: &mut Fleet,
     calls: &mut Calls,
     documents: &BTreeMap<String, Assignment>,
-    namespace: &str,
     address: &impl Fn(IpAddr) -> Option<Address>,
     pass: &Pass,
-) -> Result<bool, RoundError> {
+) -> Result<BTreeSet<u64>, RoundError> {
     // The clocks that are sent back were heard before this, so by a process that led.
     context.leadership().epoch()?;
     let now_ns = mono_ns();
@@ -124,13 +128,7 @@ async fn begin(
             begun.insert(number);
         }
     }
-    let patience = if matches!(pass, Pass::First) { CALL_MAX } else { PATIENCE };
-    let mut learnt = false;
-    let answers = calls.answers(begun, patience).await;
-    for answer in answers {
-        learnt |= take(context, fleet, answer, namespace);
-    }
-    Ok(learnt)
+    Ok(begun)
 }
 
 fn errand(member: &mut Member, document: Option<&Assignment>, now_ns: u64) -> Option<Errand> {

@@ -156,15 +156,15 @@ async fn advance(
     };
     let pods = pods(fleet, &name, plan.placement.pods);
     let documents = documents(&name, pods, &plan.placed, terms, &before(fleet))?;
-    let (map, too_large) = match config_map(pool, &documents, &fleet.rollouts) {
-        Ok(map) => (Some(map), None),
+    let (documents, map, too_large) = match config_map(pool, &documents, &fleet.rollouts) {
+        Ok(map) => (documents, Some(map), None),
+        // What ran before goes on: what does not fit is no reason to take it away.
         Err(error @ AssignmentError::TooLarge { .. }) => {
-            (config_map(pool, &fleet.documents, &fleet.rollouts).ok(), Some(error.to_string()))
+            let map = config_map(pool, &fleet.documents, &fleet.rollouts).ok();
+            (fleet.documents.clone(), map, Some((Reason::AssignmentTooLarge, error.to_string())))
         }
         Err(error) => return Err(error.into()),
     };
-    // What ran before goes on: what does not fit is no reason to take it away.
-    let documents = if too_large.is_some() { fleet.documents.clone() } else { documents };
     let stricter: BTreeSet<String> = documents
         .iter()
         .filter(|(pod, document)| fleet.documents.get(*pod).is_some_and(|before| is_stricter(document, before)))
@@ -207,7 +207,6 @@ async fn advance(
     let quota = context.cache().get(Kind::ResourceQuota, &namespace, QUOTA);
     let quota = quota
         .and_then(|quota| shortage(&quota, &pool.spec.0, u32::try_from(made).unwrap_or(u32::MAX), u32::from(replicas)));
-    let too_large = too_large.map(|why| (Reason::AssignmentTooLarge, why));
     let short = match (tenant.missing, &too_large, quota) {
         (Some(missing), ..) => Some((Reason::MissingReference, missing.to_string())),
         (None, Some(too_large), _) => Some(too_large.clone()),

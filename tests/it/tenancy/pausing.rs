@@ -13,7 +13,7 @@ use pinion_tests::wait::until;
 use serde_json::json;
 
 use super::{desk, let_go, read};
-use crate::desk::{Desk, STEP, Watch, becomes, pool, reachable_pods, setup, tenant};
+use crate::desk::{Desk, STEP, Watch, becomes, pool, reachable_pods, setup};
 
 /// From the apiserver's acceptance to the last worker.
 const HALT: Duration = Duration::from_millis(200);
@@ -74,12 +74,10 @@ fn a_suspended_tenant_is_halted_within_200_ms_and_stays_so_over_restarts_of_oper
     let operator = Operator::start(&cluster, "op-a");
     let proxy = cluster.proxy();
     for desk in [&mut desk, &mut other] {
-        desk.apply(&tenant(&desk.name, desk.broker));
-        becomes(desk.cluster, &desk.name, &format!("tenant/{}", desk.name), "Ready", "True", "AsSpecified");
         let mut pool = pool(&desk.name, 2);
         // Longer than a new leader takes.
         pool["spec"]["leaseSeconds"] = json!(40);
-        desk.apply(&pool);
+        desk.onboard_with(&pool);
         desk.strategy.spec.replicas = 2;
     }
     let mut pods = vec![desk.stand_in(0), desk.stand_in(1)];
