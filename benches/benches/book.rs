@@ -28,7 +28,10 @@ fn delta(side: BookSide, depth: i64, size: i64) -> Delta {
 /// A whole book of 1,000 levels a side.
 fn books() -> Books {
     let mut books = Books::new(Resync::Snapshot);
-    books.apply(&event(1, Body::Depth(Depth { first: 0, follows: 0, levels: 2_000, snapshot: true })));
+    books.apply(&event(
+        1,
+        Body::Depth(Depth { first: 0, follows: 0, levels: 2_000, snapshot: true, ..Depth::default() }),
+    ));
     for depth in 0..LEVELS {
         books.apply(&event(1, Body::Delta(delta(BookSide::Bid, depth, 5))));
         books.apply(&event(1, Body::Delta(delta(BookSide::Ask, depth, 5))));
@@ -38,7 +41,8 @@ fn books() -> Books {
 
 /// Frames of two levels: one set and one deleted or set again at `depth`, so that the book keeps its size.
 fn frames(books: &mut Books, sequence: &mut u64, depth: i64, deletes: bool) {
-    let depth_event = Depth { first: *sequence + 1, follows: *sequence, levels: 2, snapshot: false };
+    let depth_event =
+        Depth { first: *sequence + 1, follows: *sequence, levels: 2, snapshot: false, ..Depth::default() };
     *sequence += 1;
     let size = if deletes { 0 } else { 7 };
     black_box(books.apply(&event(*sequence, Body::Depth(depth_event))));

@@ -34,11 +34,11 @@ pub struct Head {
 pub struct Quote {
     /// Best bid, [`PRICE_UNDEFINED`] where there is none.
     pub bid_price: i64,
-    /// Size at the best bid.
+    /// Size at the best bid, 0 where there is none or the venue does not say.
     pub bid_size: i64,
     /// Best ask, [`PRICE_UNDEFINED`] where there is none.
     pub ask_price: i64,
-    /// Size at the best ask.
+    /// Size at the best ask, 0 where there is none or the venue does not say.
     pub ask_size: i64,
     /// Orders at the best bid, 0 where the venue does not say.
     pub bid_count: u32,
@@ -66,7 +66,7 @@ pub struct Trade {
     pub price: i64,
     /// Size at the instrument's exponent.
     pub size: i64,
-    /// The venue's trade id.
+    /// The venue's trade id, 0 where it has none.
     pub trade_id: u64,
     /// Who took.
     pub aggressor: Aggressor,
@@ -83,7 +83,7 @@ pub enum BookSide {
 }
 
 /// The start of a depth update: its `levels` [`Delta`]s follow, the last with [`FLAG_LAST`]; `head.sequence` is its last sequence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Depth {
     /// First sequence that the update covers.
     pub first: u64,
@@ -93,6 +93,25 @@ pub struct Depth {
     pub levels: u32,
     /// The whole book rather than a change of it. `first` and `follows` mean nothing then.
     pub snapshot: bool,
+    /// Levels a side that the venue tells of: it says no more of one that better ones push beyond. 0: of all.
+    pub keeps: u32,
+    /// What the book must amount to after the update, where the venue says so.
+    pub checksum: Option<Checksum>,
+}
+
+/// Digits behind the point of a number that a [`Checksum`] covers: more could only be zeros.
+pub const CHECKSUM_DIGITS_MAX: i8 = 18;
+
+/// A venue's checksum of a book's best levels: CRC-32 (IEEE) of the ten best asks and then the ten best bids, best first; of each the
+/// digits of its price and then of its size as the venue writes them, without point and leading zeros.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checksum {
+    /// What it must be.
+    pub crc32: u32,
+    /// Zeros to put behind a price's digits to have the venue's; negative: to take away. At most [`CHECKSUM_DIGITS_MAX`] either way.
+    pub price_shift: i8,
+    /// The same of a size.
+    pub size_shift: i8,
 }
 
 /// One level of a depth update. Size 0 deletes the level.

@@ -324,9 +324,13 @@ impl Instance {
                     self.book_done(event, false, turn);
                 }
             }
-            (Body::Delta(delta), Applied::Delta { taken, last, recovered }) => {
+            (Body::Delta(delta), Applied::Delta { taken, last, recovered, gap }) => {
                 if *taken {
                     self.call_if(Callbacks::BOOK_DELTA, || Call::BookDelta(event.head, Some(delta)), turn);
+                }
+                if let Some(gap) = *gap {
+                    self.call_if(Callbacks::GAP, || Call::Gap(event.head, gap), turn);
+                    self.call_if(Callbacks::BOOK_DELTA, || Call::BookDelta(event.head, None), turn);
                 }
                 if *last {
                     self.book_done(event, *recovered, turn);
@@ -362,6 +366,14 @@ impl Instance {
             let rest = turn.books.as_deref().map(|books| books.newer_than_snapshot(instrument_id).collect::<Vec<_>>());
             for delta in rest.into_iter().flatten() {
                 self.call(&Call::BookDelta(event.head, Some(delta)), turn);
+            }
+        }
+        if self.callbacks.wants(Callbacks::BOOK_DELTA) {
+            let pushed_out = |turn: &Turn<'_>, n| turn.books.as_deref()?.pushed_out(instrument_id, n);
+            let mut n = 0;
+            while let Some(delta) = pushed_out(&*turn, n) {
+                self.call(&Call::BookDelta(event.head, Some(delta)), turn);
+                n += 1;
             }
         }
         if recovered {

@@ -300,7 +300,7 @@ impl Worker {
             }
         }
         let applied = turn.books.as_mut().map_or(Applied::Ignored, |books| books.apply(event));
-        if matches!(applied, Applied::Begin { gap: Some(_), .. }) {
+        if applied.gap().is_some() {
             self.metrics.gaps.add(1);
         }
         for slot in instances {

@@ -71,7 +71,13 @@ fn replay(path: &Path) -> (Books, Outcome) {
             let (first, last) = (data["U"].as_u64().unwrap(), data["u"].as_u64().unwrap());
             let follows = data["pu"].as_u64().unwrap_or(first - 1);
             let levels = deltas(&data["b"], &data["a"]);
-            let depth = Depth { first, follows, levels: u32::try_from(levels.len()).unwrap(), snapshot: false };
+            let depth = Depth {
+                first,
+                follows,
+                levels: u32::try_from(levels.len()).unwrap(),
+                snapshot: false,
+                ..Depth::default()
+            };
             assert_eq!(
                 books.apply(&event(last, ts_recv, Body::Depth(depth))),
                 Applied::Begin { gap: None, cleared: false }

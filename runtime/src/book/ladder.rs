@@ -91,6 +91,11 @@ impl Ladder {
         }
     }
 
+    /// Takes out the farthest level where there are more than `levels`.
+    pub(super) fn pop_beyond(&mut self, levels: usize) -> Option<Entry> {
+        (self.entries.len() > levels).then(|| self.entries.remove(0))
+    }
+
     pub(super) fn retain(&mut self, keep: impl FnMut(&Entry) -> bool) {
         self.entries.retain(keep);
     }

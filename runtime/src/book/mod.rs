@@ -4,6 +4,7 @@
 //! ([`BOOK_LEVELS_MAX`](crate::limits::BOOK_LEVELS_MAX) levels a side, [`INSTRUMENTS_MAX`] instruments), panic or wrap; what is
 //! ignored or gives way is counted. A book whose sequence broke says so until it can be trusted again.
 
+mod checksum;
 mod ladder;
 mod one;
 
@@ -67,7 +68,20 @@ pub enum Applied {
         last: bool,
         /// The book is whole again after a gap.
         recovered: bool,
+        /// The venue's checksum says that the book is not what it should be: it was emptied.
+        gap: Option<Gap>,
     },
+}
+
+impl Applied {
+    /// The break that it tells of.
+    #[must_use]
+    pub const fn gap(&self) -> Option<Gap> {
+        match self {
+            Self::Begin { gap, .. } | Self::Delta { gap, .. } => *gap,
+            Self::Ignored | Self::Quote => None,
+        }
+    }
 }
 
 /// What orders on an instrument are measured against.
@@ -91,11 +105,15 @@ impl Reference {
     }
 }
 
-/// What was left out, since the start.
+/// What was measured and what was left out, since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Breaks of a venue's sequence.
+    /// Breaks of a venue's sequence, and books that its checksum did not confirm.
     pub gaps: u64,
+    /// Checksums that a book was measured by.
+    pub checksums: u64,
+    /// Checksums that it did not meet; each is a gap too.
+    pub checksums_failed: u64,
     /// Updates, snapshots and quotes older than what the book holds.
     pub outdated: u64,
     /// Snapshots that could not be used: older than the first update, or without levels.
@@ -199,6 +217,13 @@ impl Books {
             let asks = book.ladder(BookSide::Ask).iter().filter(kept).map(|entry| delta(BookSide::Ask, entry));
             bids.chain(asks)
         })
+    }
+
+    /// A level that the last whole frame pushed beyond what its venue tells of ([`Depth::keeps`](crate::event::Depth::keeps)), as the
+    /// deletion that no update will bring; `n` counts them from 0.
+    #[must_use]
+    pub fn pushed_out(&self, instrument_id: u64, n: usize) -> Option<Delta> {
+        self.get(instrument_id)?.pushed_out().get(n).copied()
     }
 
     /// What orders are measured against: the newer of the last quote and the book's touch after its last whole update. A

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::tests::{ID, event, levels, snapshot, update};
 use super::*;
-use crate::event::Depth;
+use crate::event::{Checksum, Depth};
 
 type Place = (bool, i64);
 
@@ -201,8 +201,19 @@ proptest! {
 fn hostile_event() -> impl Strategy<Value = Event> {
     let edge = || prop_oneof![Just(0u64), Just(1), Just(u64::MAX), 0u64..8];
     let price = prop_oneof![Just(i64::MIN), Just(i64::MAX), Just(-1), Just(0), -4i64..4];
-    let depth = (edge(), edge(), prop_oneof![0u32..4, Just(u32::MAX)], any::<bool>())
-        .prop_map(|(first, follows, levels, snapshot)| Body::Depth(Depth { first, follows, levels, snapshot }));
+    let shift = || prop_oneof![Just(i8::MIN), Just(i8::MAX), -18i8..=18];
+    let checksum = (any::<u32>(), shift(), shift());
+    let checksum = prop::option::of(checksum.prop_map(|(crc32, price_shift, size_shift)| Checksum {
+        crc32,
+        price_shift,
+        size_shift,
+    }));
+    let keeps = prop_oneof![Just(0u32), 1u32..3, Just(u32::MAX)];
+    let depth = (edge(), edge(), prop_oneof![0u32..4, Just(u32::MAX)], any::<bool>(), keeps, checksum).prop_map(
+        |(first, follows, levels, snapshot, keeps, checksum)| {
+            Body::Depth(Depth { first, follows, levels, snapshot, keeps, checksum })
+        },
+    );
     let delta = (price.clone(), price, any::<bool>())
         .prop_map(|(price, size, is_bid)| Body::Delta(Delta { size, ..delta((is_bid, price), 0) }));
     (edge(), edge(), prop_oneof![1 => depth, 3 => delta]).prop_map(|(sequence, ts, body)| event(sequence, ts, body))

@@ -14,6 +14,11 @@
 //! than what the book was made to forget (a level that gave way, a deletion older than the last
 //! [`BOOK_DELETIONS_MAX`]): such a snapshot is counted and ignored, and so is one without levels.
 //!
+//! **Depth.** Where a venue tells of so many levels a side and no more, those beyond are dropped after each frame: it would not say
+//! when they go, and they would come back wrong when the book thins out.
+//!
+//! **Checksums.** Where the venue sends one, a whole book is measured by it after each update; one that differs is a gap.
+//!
 //! **Gaps.** The book is emptied and starts again from the update that broke the sequence, so that a snapshot can be merged
 //! later; until it may be trusted its state is [`BookState::Gapped`]. An update cut short by the next one is a gap too.
 
@@ -22,8 +27,8 @@ use std::collections::VecDeque;
 use pinion_spec::strategy::Resync;
 
 use super::ladder::{Entry, Ladder, Set};
-use super::{Applied, BookState, Counts, key, price};
-use crate::event::{BookSide, Delta, Depth, Head, PRICE_UNDEFINED, Quote};
+use super::{Applied, BookState, Counts, checksum, key, price};
+use crate::event::{BookSide, Checksum, Delta, Depth, Head, PRICE_UNDEFINED, Quote};
 use crate::limits::{BOOK_DELETIONS_MAX, BOOK_LEVELS_INITIAL};
 use crate::sandbox::{BookTop, Gap};
 
@@ -55,6 +60,9 @@ struct Pending {
     taking: Taking,
     remaining: u32,
     sequence: u64,
+    /// [`Depth::keeps`].
+    keeps: u32,
+    checksum: Option<Checksum>,
 }
 
 /// Best prices as of the last whole frame: never those of a frame half taken.
@@ -93,6 +101,8 @@ pub(super) struct Book {
     snapshot: u32,
     touch: Touch,
     quote: Option<Held>,
+    /// Levels that the last frame pushed beyond what the venue tells of, as deletions.
+    pushed_out: Vec<Delta>,
 }
 
 impl Default for Book {
@@ -110,6 +120,7 @@ impl Default for Book {
             snapshot: 0,
             touch: Touch { bid: PRICE_UNDEFINED, ask: PRICE_UNDEFINED, ts_recv: 0 },
             quote: None,
+            pushed_out: Vec::new(),
         }
     }
 }
@@ -128,6 +139,7 @@ impl Book {
     /// Begins a frame.
     pub(super) fn depth(&mut self, head: &Head, depth: &Depth, counts: &mut Counts) -> Applied {
         let sequence = head.sequence;
+        self.pushed_out.clear();
         let cut_short = self.pending.remaining > 0 && self.pending.taking != Taking::Nothing;
         let outdated = !depth.snapshot && !cut_short && self.began && sequence != 0 && sequence <= self.held;
         if outdated || (depth.snapshot && depth.levels == 0) {
@@ -159,7 +171,7 @@ impl Book {
         if sequence != 0 {
             self.held = sequence;
         }
-        self.pending = Pending { taking: Taking::Update, remaining: depth.levels, sequence };
+        self.pending = pending(Taking::Update, sequence, depth);
         if depth.levels == 0 {
             // It tells that the feed lives, not that the book is whole again: that comes with the first levels.
             self.touch.ts_recv = head.ts_recv;
@@ -182,8 +194,9 @@ impl Book {
             Taking::Snapshot { bid_far, ask_far } => valid && self.snapshot_level(delta, bid_far, ask_far, counts),
         };
         let last = self.pending.remaining == 0;
-        let recovered = last && self.complete(head.ts_recv, resync);
-        Applied::Delta { taken, last, recovered }
+        let gap = if last { self.measure(counts) } else { None };
+        let recovered = last && gap.is_none() && self.complete(head.ts_recv, resync);
+        Applied::Delta { taken, last, recovered, gap }
     }
 
     pub(super) fn top(&self) -> BookTop {
@@ -218,6 +231,10 @@ impl Book {
         self.quote.as_ref()
     }
 
+    pub(super) fn pushed_out(&self) -> &[Delta] {
+        &self.pushed_out
+    }
+
     /// Number of the last snapshot, as in [`Entry::brought`].
     pub(super) fn snapshot(&self) -> u32 {
         self.snapshot
@@ -226,7 +243,7 @@ impl Book {
     /// Leaves the deltas of this frame out. What was cut short stays so, and the next frame that counts will tell.
     fn ignore(&mut self, depth: &Depth, cut_short: bool) -> Applied {
         if !cut_short {
-            self.pending = Pending { taking: Taking::Nothing, remaining: depth.levels, sequence: 0 };
+            self.pending = Pending { remaining: depth.levels, ..Pending::default() };
         }
         Applied::Ignored
     }
@@ -253,8 +270,7 @@ impl Book {
             self.held = sequence;
         }
         self.snapshot = self.snapshot.wrapping_add(1).max(1);
-        let taking = Taking::Snapshot { bid_far: None, ask_far: None };
-        self.pending = Pending { taking, remaining: depth.levels, sequence };
+        self.pending = pending(Taking::Snapshot { bid_far: None, ask_far: None }, sequence, depth);
         Applied::Begin { gap, cleared: true }
     }
 
@@ -316,6 +332,35 @@ impl Book {
         self.deletions.binary_search_by(|d| (d.is_bid, d.key).cmp(&(is_bid, key))).is_ok()
     }
 
+    /// Drops what lies beyond the venue's depth, and measures a whole book by the venue's checksum: one that does not meet it is
+    /// emptied.
+    fn measure(&mut self, counts: &mut Counts) -> Option<Gap> {
+        if self.pending.keeps > 0 && self.pending.taking != Taking::Nothing {
+            self.push_out();
+        }
+        let checksum = self.pending.checksum.filter(|_| self.state == BookState::Whole)?;
+        counts.checksums += 1;
+        let found = checksum::of(&self.asks, &self.bids, &checksum);
+        if found == checksum.crc32 {
+            return None;
+        }
+        counts.checksums_failed += 1;
+        counts.gaps += 1;
+        self.clear();
+        self.state = BookState::Gapped;
+        Some(Gap { expected: checksum.crc32.into(), received: found.into() })
+    }
+
+    fn push_out(&mut self) {
+        let keeps = self.pending.keeps as usize;
+        for side in [BookSide::Bid, BookSide::Ask] {
+            while let Some(entry) = self.ladder_mut(side).pop_beyond(keeps) {
+                self.forgotten = self.forgotten.max(entry.sequence);
+                self.pushed_out.push(Delta { price: price(side, entry.key), size: 0, count: 0, side });
+            }
+        }
+    }
+
     /// The frame is whole. Returns whether the book has recovered from a gap by it.
     fn complete(&mut self, ts_recv: u64, resync: Resync) -> bool {
         let was = self.state;
@@ -362,6 +407,7 @@ impl Book {
         self.deletions.clear();
         self.forgotten = 0;
         self.began = false;
+        self.pushed_out.clear();
         self.pending = Pending::default();
         self.touch = Touch { bid: PRICE_UNDEFINED, ask: PRICE_UNDEFINED, ts_recv: self.touch.ts_recv };
     }
@@ -372,4 +418,9 @@ impl Book {
             BookSide::Ask => &mut self.asks,
         }
     }
+}
+
+/// What a frame that begins leaves to be taken.
+const fn pending(taking: Taking, sequence: u64, depth: &Depth) -> Pending {
+    Pending { taking, remaining: depth.levels, sequence, keeps: depth.keeps, checksum: depth.checksum }
 }

@@ -14,7 +14,13 @@ pub(super) fn event(sequence: u64, ts_recv: u64, body: Body) -> Event {
 pub(super) fn update(follows: u64, last: u64, levels: &[Delta]) -> Vec<Event> {
     frame(
         last,
-        Depth { first: follows + 1, follows, levels: u32::try_from(levels.len()).unwrap(), snapshot: false },
+        Depth {
+            first: follows + 1,
+            follows,
+            levels: u32::try_from(levels.len()).unwrap(),
+            snapshot: false,
+            ..Depth::default()
+        },
         levels,
     )
 }
@@ -22,7 +28,13 @@ pub(super) fn update(follows: u64, last: u64, levels: &[Delta]) -> Vec<Event> {
 pub(super) fn snapshot(sequence: u64, levels: &[Delta]) -> Vec<Event> {
     frame(
         sequence,
-        Depth { first: 0, follows: 0, levels: u32::try_from(levels.len()).unwrap(), snapshot: true },
+        Depth {
+            first: 0,
+            follows: 0,
+            levels: u32::try_from(levels.len()).unwrap(),
+            snapshot: true,
+            ..Depth::default()
+        },
         levels,
     )
 }
@@ -50,7 +62,7 @@ pub(super) fn levels(books: &Books, side: BookSide) -> Vec<(i64, i64)> {
 }
 
 const BEGIN: Applied = Applied::Begin { gap: None, cleared: false };
-const LAST: Applied = Applied::Delta { taken: true, last: true, recovered: false };
+const LAST: Applied = Applied::Delta { taken: true, last: true, recovered: false, gap: None };
 
 fn begin_gap(expected: u64, received: u64) -> Applied {
     Applied::Begin { gap: Some(Gap { expected, received }), cleared: true }
@@ -92,7 +104,7 @@ fn a_spot_update_must_begin_right_after_the_last_one() {
 #[test]
 fn a_futures_update_names_the_one_it_follows_and_its_own_first_sequence_does_not_matter() {
     let mut books = Books::default();
-    let depth = |first, follows| Depth { first, follows, levels: 1, snapshot: false };
+    let depth = |first, follows| Depth { first, follows, levels: 1, snapshot: false, ..Depth::default() };
     take(&mut books, &frame(200, depth(150, 140), &[bid(1, 1)]));
     assert_eq!(take(&mut books, &frame(300, depth(250, 200), &[bid(1, 2)])), [BEGIN, LAST]);
     assert_eq!(take(&mut books, &frame(400, depth(350, 301), &[bid(1, 3)]))[0], begin_gap(301, 302));
@@ -134,7 +146,7 @@ fn after_a_gap_only_a_snapshot_mends_the_book_where_the_file_says_snapshot() {
     assert_eq!(books.state(ID), BookState::Gapped, "updates alone do not mend it");
     let applied = take(&mut books, &snapshot(30, &[bid(1, 4), bid(2, 2)]));
     assert_eq!(applied[0], Applied::Begin { gap: None, cleared: true });
-    assert_eq!(applied[2], Applied::Delta { taken: true, last: true, recovered: true });
+    assert_eq!(applied[2], Applied::Delta { taken: true, last: true, recovered: true, gap: None });
     assert_eq!(books.state(ID), BookState::Whole);
     assert_eq!(levels(&books, BookSide::Bid), [(3, 1), (2, 2), (1, 4)]);
 }
@@ -145,8 +157,8 @@ fn after_a_gap_the_next_whole_update_mends_the_book_where_the_file_says_rebuild(
     take(&mut books, &update(0, 10, &[bid(1, 1), bid(2, 1)]));
     let applied = take(&mut books, &update(20, 30, &[bid(1, 5), ask(9, 1)]));
     assert_eq!(applied[0], begin_gap(11, 21));
-    assert_eq!(applied[1], Applied::Delta { taken: true, last: false, recovered: false });
-    assert_eq!(applied[2], Applied::Delta { taken: true, last: true, recovered: true });
+    assert_eq!(applied[1], Applied::Delta { taken: true, last: false, recovered: false, gap: None });
+    assert_eq!(applied[2], Applied::Delta { taken: true, last: true, recovered: true, gap: None });
     assert_eq!(books.state(ID), BookState::Partial);
     assert_eq!(levels(&books, BookSide::Bid), [(1, 5)]);
 }
@@ -161,7 +173,7 @@ fn an_update_without_levels_keeps_the_sequence_and_recovers_nothing() {
     assert_eq!(books.state(ID), BookState::Gapped);
     assert_eq!(
         take(&mut books, &update(30, 31, &[bid(1, 1)]))[1],
-        Applied::Delta { taken: true, last: true, recovered: true }
+        Applied::Delta { taken: true, last: true, recovered: true, gap: None }
     );
 }
 
@@ -251,8 +263,8 @@ fn hostile_levels_are_refused_and_counted() {
     let mut books = Books::default();
     let invalid = [bid(PRICE_UNDEFINED, 1), bid(3, -1), ask(i64::MIN, i64::MAX)];
     let applied = take(&mut books, &update(u64::MAX - 1, u64::MAX, &invalid));
-    assert_eq!(applied[1], Applied::Delta { taken: false, last: false, recovered: false });
-    assert_eq!(applied[2], Applied::Delta { taken: false, last: false, recovered: false });
+    assert_eq!(applied[1], Applied::Delta { taken: false, last: false, recovered: false, gap: None });
+    assert_eq!(applied[2], Applied::Delta { taken: false, last: false, recovered: false, gap: None });
     assert_eq!(levels(&books, BookSide::Ask), [(i64::MIN, i64::MAX)]);
     assert_eq!(books.apply(&event(1, 1, Body::Delta(bid(1, 1)))), Applied::Ignored, "a level without an update");
     assert_eq!((books.counts().levels_refused, books.counts().strays), (2, 1));
@@ -263,7 +275,7 @@ fn levels_beyond_the_limit_give_way_from_the_far_end_and_are_counted() {
     let mut books = Books::default();
     let deltas: Vec<_> = (1..=i64::try_from(BOOK_LEVELS_MAX).unwrap() + 3).map(|price| ask(price, 1)).collect();
     let applied = take(&mut books, &update(0, 1, &deltas));
-    assert_eq!(applied.last(), Some(&Applied::Delta { taken: false, last: true, recovered: false }));
+    assert_eq!(applied.last(), Some(&Applied::Delta { taken: false, last: true, recovered: false, gap: None }));
     assert_eq!(books.top(ID).unwrap().ask_levels as usize, BOOK_LEVELS_MAX);
     assert_eq!(books.counts().evicted, 3);
 }

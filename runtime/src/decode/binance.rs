@@ -23,8 +23,9 @@
 
 use super::error::{DecodeError, Skip};
 use super::json::{Kind, Scanner, Token, decimal_of, text_of, unsigned_of};
+use super::levels::{defined_price, levels, not_negative};
 use super::{Events, Record};
-use crate::event::{Aggressor, Body, BookSide, Delta, Depth, FLAG_SNAPSHOT, Head, PRICE_UNDEFINED, Quote, Trade};
+use crate::event::{Aggressor, Body, BookSide, Depth, FLAG_SNAPSHOT, Head, PRICE_UNDEFINED, Quote, Trade};
 use crate::instruments::{Symbol, SymbolTable};
 
 use super::decimal::PRICE_SCALE;
@@ -276,7 +277,7 @@ impl Message<'_, '_, '_> {
     fn begin(&mut self) -> Result<(Head, u32), DecodeError> {
         let symbol = self.symbol()?;
         let head = self.head(symbol, Field::Last, 0)?;
-        self.events.push(head, Body::Depth(Depth { first: 0, follows: 0, levels: 0, snapshot: false }))?;
+        self.events.push(head, Body::Depth(Depth::default()))?;
         self.begun = Some((head, symbol.size_scale));
         Ok((head, symbol.size_scale))
     }
@@ -400,18 +401,18 @@ impl Message<'_, '_, '_> {
                 event.head = head;
             }
         }
-        self.finish(Depth { first, follows, levels: 0, snapshot: false });
+        self.events.begin_depth(Depth { first, follows, ..Depth::default() });
         Ok(None)
     }
 
     fn snapshot(&mut self) -> Result<Option<Skip>, DecodeError> {
         let symbol = self.symbol_or_hint()?;
         let head = self.head(symbol, Field::LastUpdateId, FLAG_SNAPSHOT)?;
-        let depth = Depth { first: 0, follows: 0, levels: 0, snapshot: true };
+        let depth = Depth { snapshot: true, ..Depth::default() };
         self.events.push(head, Body::Depth(depth))?;
         self.levels_again(Field::Bids, BookSide::Bid, head, symbol.size_scale)?;
         self.levels_again(Field::Asks, BookSide::Ask, head, symbol.size_scale)?;
-        self.finish(depth);
+        self.events.begin_depth(depth);
         Ok(None)
     }
 
@@ -422,14 +423,6 @@ impl Message<'_, '_, '_> {
             Kind::Array => levels(&mut self.scanner.again(token), field.name(), side, head, size_scale, self.events),
             Kind::Absent => Err(DecodeError::MissingField { field: field.name() }),
             _ => Err(DecodeError::BadType { field: field.name(), at: token.at(), expected: "an array of levels" }),
-        }
-    }
-
-    /// Fills in the event that [`Self::begin`] put before the levels.
-    fn finish(&mut self, depth: Depth) {
-        let levels = u32::try_from(self.events.len() - 1).unwrap_or(u32::MAX);
-        if let Some(begin) = self.events.get_mut().first_mut() {
-            begin.body = Body::Depth(Depth { levels, ..depth });
         }
     }
 
@@ -500,53 +493,6 @@ impl Message<'_, '_, '_> {
     fn stream_name(&self) -> &[u8] {
         if self.stream.kind() == Kind::Text { self.stream.of(self.record.value) } else { b"" }
     }
-}
-
-/// `[["price","size"],..]`, one delta each. Further items of a level are stepped over.
-fn levels(
-    scanner: &mut Scanner<'_>,
-    field: &'static str,
-    side: BookSide,
-    head: Head,
-    size_scale: u32,
-    events: &mut Events<'_>,
-) -> Result<(), DecodeError> {
-    if !scanner.array()? {
-        return Ok(());
-    }
-    loop {
-        let at = scanner.position();
-        if scanner.peek()? != b'[' {
-            scanner.value()?;
-            return Err(DecodeError::BadType { field, at, expected: "an array of levels" });
-        }
-        if !scanner.array()? {
-            return Err(DecodeError::BadType { field, at, expected: "a price and a size" });
-        }
-        let price = defined_price(scanner.decimal(field, PRICE_SCALE)?, field, at)?;
-        if !scanner.another_item()? {
-            return Err(DecodeError::BadType { field, at, expected: "a price and a size" });
-        }
-        let size = not_negative(scanner.decimal(field, size_scale)?, field, at)?;
-        while scanner.another_item()? {
-            scanner.value()?;
-        }
-        events.push(head, Body::Delta(Delta { price, size, count: 0, side }))?;
-        if !scanner.another_item()? {
-            return Ok(());
-        }
-    }
-}
-
-/// The one price that means "none" cannot come from a venue.
-#[inline]
-fn defined_price(price: i64, field: &'static str, at: usize) -> Result<i64, DecodeError> {
-    if price == PRICE_UNDEFINED { Err(DecodeError::OutOfRange { field, at }) } else { Ok(price) }
-}
-
-#[inline]
-fn not_negative(size: i64, field: &'static str, at: usize) -> Result<i64, DecodeError> {
-    if size < 0 { Err(DecodeError::OutOfRange { field, at }) } else { Ok(size) }
 }
 
 #[cfg(test)]

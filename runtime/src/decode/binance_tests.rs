@@ -122,14 +122,14 @@ fn a_trade_outside_the_book_is_skipped_on_futures() {
 fn a_depth_update_is_its_levels_bids_first() {
     let head = |flags| head("binance-usdm", 71, T, flags);
     let expected = [
-        (head(0), Body::Depth(Depth { first: 60, follows: 55, levels: 3, snapshot: false })),
+        (head(0), Body::Depth(Depth { first: 60, follows: 55, levels: 3, snapshot: false, ..Depth::default() })),
         (head(0), delta(20_100_000_000, 2_500_000_000, BookSide::Bid)),
         (head(0), delta(20_000_000_000, 0, BookSide::Bid)),
         (head(FLAG_LAST), delta(20_200_000_000, 750_000_000, BookSide::Ask)),
     ];
     assert_eq!(heads_and_bodies(&ok(&mut usdm(), USDM_DEPTH)), expected);
     let Body::Depth(depth) = ok(&mut spot(), SPOT_DEPTH)[0].body else { panic!("not a depth") };
-    assert_eq!(depth, Depth { first: 60, follows: 59, levels: 1, snapshot: false });
+    assert_eq!(depth, Depth { first: 60, follows: 59, levels: 1, snapshot: false, ..Depth::default() });
     assert_eq!(ok(&mut spot(), SPOT_DEPTH)[0].head.ts_event, E);
 }
 
@@ -196,7 +196,7 @@ fn what_stands_beside_data_is_not_the_messages() {
 fn a_rest_snapshot_is_the_whole_book_of_the_only_instrument() {
     let head = |flags| head("binance-usdm", 70, T, FLAG_SNAPSHOT | flags);
     let expected = [
-        (head(0), Body::Depth(Depth { first: 0, follows: 0, levels: 3, snapshot: true })),
+        (head(0), Body::Depth(Depth { first: 0, follows: 0, levels: 3, snapshot: true, ..Depth::default() })),
         (head(0), delta(20_100_000_000, 2_500_000_000, BookSide::Bid)),
         (head(0), delta(20_200_000_000, 750_000_000, BookSide::Ask)),
         (head(FLAG_LAST), delta(20_300_000_000, NANO, BookSide::Ask)),

@@ -228,7 +228,13 @@ fn depth(body: DepthBody, at: usize) -> Result<Depth, DecodeError> {
         1 => true,
         _ => return Err(DecodeError::BadLayout { at, what: "snapshot is neither 0 nor 1" }),
     };
-    Ok(Depth { first: body.first.get(), follows: body.follows.get(), levels: body.levels.get(), snapshot })
+    Ok(Depth {
+        first: body.first.get(),
+        follows: body.follows.get(),
+        levels: body.levels.get(),
+        snapshot,
+        ..Depth::default()
+    })
 }
 
 fn delta(body: DeltaBody, at: usize) -> Result<Body, DecodeError> {

@@ -37,10 +37,10 @@ fn bodies() -> [Body; 6] {
     [
         Body::Quote(Quote { bid_price: -1, bid_size: 2, ask_price: i64::MAX, ask_size: 0, bid_count: 3, ask_count: 4 }),
         Body::Trade(Trade { price: 1, size: 2, trade_id: 3, aggressor: Aggressor::Seller }),
-        Body::Depth(Depth { first: 4, follows: 3, levels: 2, snapshot: true }),
+        Body::Depth(Depth { first: 4, follows: 3, levels: 2, snapshot: true, ..Depth::default() }),
         delta(10, BookSide::Bid),
         delta(11, BookSide::Ask),
-        Body::Depth(Depth { first: 7, follows: 6, levels: 0, snapshot: false }),
+        Body::Depth(Depth { first: 7, follows: 6, levels: 0, snapshot: false, ..Depth::default() }),
     ]
 }
 

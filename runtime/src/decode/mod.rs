@@ -13,13 +13,14 @@ mod error;
 mod execution;
 pub mod flat;
 mod json;
+mod levels;
 
 use pinion_spec::ids::publisher_id;
 use pinion_spec::strategy::Encoding;
 
 pub use error::{DecodeError, Skip};
 
-use crate::event::{Body, Event, FLAG_LAST, Head, Origin, Stamp};
+use crate::event::{Body, Depth, Event, FLAG_LAST, Head, Origin, Stamp};
 use crate::instruments::{Instrument, SymbolError, SymbolTable};
 use crate::limits::{RECORD_BYTES_MAX, RECORD_EVENTS_MAX};
 
@@ -147,6 +148,14 @@ impl Events<'_> {
 
     fn get_mut(&mut self) -> &mut [Event] {
         &mut self.out[self.from..]
+    }
+
+    /// Fills in the depth event that was put before its levels, now that all of them stand behind it.
+    fn begin_depth(&mut self, depth: Depth) {
+        let levels = u32::try_from(self.len() - 1).unwrap_or(u32::MAX);
+        if let Some(begin) = self.get_mut().first_mut() {
+            begin.body = Body::Depth(Depth { levels, ..depth });
+        }
     }
 
     fn discard(&mut self) {

@@ -84,7 +84,10 @@ impl Desk {
     /// Breaks the venue's sequence.
     pub(super) fn gap(&mut self) {
         for (sequence, follows) in [(10, 9), (20, 15)] {
-            self.event(sequence, Body::Depth(Depth { first: follows + 1, follows, levels: 0, snapshot: false }));
+            self.event(
+                sequence,
+                Body::Depth(Depth { first: follows + 1, follows, levels: 0, snapshot: false, ..Depth::default() }),
+            );
         }
     }
 

@@ -97,9 +97,9 @@ pub struct BookTop {
 /// A broken sequence, as `on-gap` gets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
-    /// What should have come.
+    /// The sequence that should have come; the venue's checksum where it has no sequence.
     pub expected: u64,
-    /// What came.
+    /// The sequence that came; the host's checksum.
     pub received: u64,
 }
 

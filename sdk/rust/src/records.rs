@@ -77,9 +77,9 @@ pub struct Gap {
     pub publisher_id: u32,
     pub ts_event: u64,
     pub ts_recv: u64,
-    /// The sequence that should have come.
+    /// The sequence that should have come; the venue's checksum of the book where it has no sequence.
     pub expected: u64,
-    /// The one that came.
+    /// The one that came; the host's checksum.
     pub received: u64,
 }
 

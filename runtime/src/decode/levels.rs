@@ -1,0 +1,55 @@
+//! Levels of a book as most venues write them, and what a price or a size may be.
+
+use super::Events;
+use super::decimal::PRICE_SCALE;
+use super::error::DecodeError;
+use super::json::Scanner;
+use crate::event::{Body, BookSide, Delta, Head, PRICE_UNDEFINED};
+
+/// `[["price","size"],..]`, one delta each. Further items of a level are stepped over.
+pub(super) fn levels(
+    scanner: &mut Scanner<'_>,
+    field: &'static str,
+    side: BookSide,
+    head: Head,
+    size_scale: u32,
+    events: &mut Events<'_>,
+) -> Result<(), DecodeError> {
+    if !scanner.array()? {
+        return Ok(());
+    }
+    loop {
+        let at = scanner.position();
+        if scanner.peek()? != b'[' {
+            scanner.value()?;
+            return Err(DecodeError::BadType { field, at, expected: "an array of levels" });
+        }
+        if !scanner.array()? {
+            return Err(DecodeError::BadType { field, at, expected: "a price and a size" });
+        }
+        let price = defined_price(scanner.decimal(field, PRICE_SCALE)?, field, at)?;
+        if !scanner.another_item()? {
+            return Err(DecodeError::BadType { field, at, expected: "a price and a size" });
+        }
+        let size = not_negative(scanner.decimal(field, size_scale)?, field, at)?;
+        while scanner.another_item()? {
+            scanner.value()?;
+        }
+        events.push(head, Body::Delta(Delta { price, size, count: 0, side }))?;
+        if !scanner.another_item()? {
+            return Ok(());
+        }
+    }
+}
+
+/// The one price that means "none" cannot come from a venue.
+#[inline]
+pub(super) fn defined_price(price: i64, field: &'static str, at: usize) -> Result<i64, DecodeError> {
+    if price == PRICE_UNDEFINED { Err(DecodeError::OutOfRange { field, at }) } else { Ok(price) }
+}
+
+/// A size counts something.
+#[inline]
+pub(super) fn not_negative(size: i64, field: &'static str, at: usize) -> Result<i64, DecodeError> {
+    if size < 0 { Err(DecodeError::OutOfRange { field, at }) } else { Ok(size) }
+}
