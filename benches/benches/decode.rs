@@ -15,6 +15,11 @@ const USDM_QUOTE: &str = r#"{"stream":"btcusdt@bookTicker","data":{"e":"bookTick
 const SPOT_TRADE: &str = r#"{"stream":"btcusdt@trade","data":{"e":"trade","E":1700000000125,"s":"BTCUSDT","t":3712345678,"p":"61234.56000000","q":"0.01234000","T":1700000000123,"m":true,"M":true}}"#;
 const USDM_TRADE: &str = r#"{"stream":"btcusdt@trade","data":{"e":"trade","E":1700000000125,"T":1700000000123,"s":"BTCUSDT","t":5212345678,"p":"61234.50","q":"0.012","X":"MARKET","m":false}}"#;
 
+const COINBASE_UPDATE: &str = r#"{"type":"l2update","product_id":"BTC-USD","changes":[["sell","61234.57","0.98765000"]],"time":"2023-11-14T22:13:20.123456Z"}"#;
+const KRAKEN_UPDATE: &str =
+    r#"[336,{"a":[["61234.60000","0.98765000","1700000000.123456"]],"c":"974947235"},"book-1000","XBT/USD"]"#;
+const KRAKEN_FUTURES_UPDATE: &str = r#"{"feed":"book","product_id":"PI_XBTUSD","side":"sell","seq":5160372,"price":61234.5,"qty":551.0,"timestamp":1700000000123}"#;
+
 /// A futures depth update of `levels` levels, half of them bids.
 fn depth(levels: usize) -> String {
     let side = |best: usize| {
@@ -56,6 +61,9 @@ fn decode(criterion: &mut Criterion) {
     case("trade usdm", Encoding::BinanceUsdm, 1, USDM_TRADE.as_bytes());
     case("depth 20 levels", Encoding::BinanceUsdm, 20, depth(20).as_bytes());
     case("depth 1000 levels", Encoding::BinanceUsdm, 1_000, depth(1_000).as_bytes());
+    case("coinbase update", Encoding::CoinbaseExchange, 1, COINBASE_UPDATE.as_bytes());
+    case("kraken update", Encoding::KrakenV1, 1, KRAKEN_UPDATE.as_bytes());
+    case("kraken futures update", Encoding::KrakenFutures, 1, KRAKEN_FUTURES_UPDATE.as_bytes());
     case("flat quote", Encoding::PinionFlat, 1, &flat_quote());
     group.finish();
 }

@@ -45,3 +45,70 @@ fn a_warm_decoder_allocates_nothing() {
     }
     assert_eq!(allocations() - before, 0);
 }
+
+#[test]
+fn a_warm_decoder_of_each_other_venue_allocates_nothing() {
+    let cases: [(Encoding, &[&str], (usize, usize)); 3] = [
+        (
+            Encoding::CoinbaseExchange,
+            &[
+                r#"{"type":"l2update","product_id":"XYZ-USD","changes":[["sell","20.20","0.75"],["buy","20.00","0"]],"time":"2023-11-14T22:13:20.123456Z"}"#,
+                r#"{"type":"snapshot","product_id":"ABC-USD","asks":[["20.20","0.75"]],"bids":[["20.10","2.5"]]}"#,
+                r#"{"type":"ticker","sequence":71,"product_id":"XYZ-USD","best_bid":"20.10","best_ask":"20.20","time":"2023-11-14T22:13:20.123456Z"}"#,
+                r#"{"type":"match","trade_id":9,"side":"sell","size":"0.006","price":"20.15","product_id":"XYZ-USD","sequence":72,"time":"2023-11-14T22:13:20Z"}"#,
+                // Refused: no such time, cut off; skipped.
+                r#"{"type":"match","trade_id":9,"side":"sell","size":"0.006","price":"20.15","product_id":"XYZ-USD","sequence":72,"time":"2023-11-31T22:13:20Z"}"#,
+                r#"{"type":"l2update","product_id":"XYZ-USD","changes":[["sell""#,
+                r#"{"type":"subscriptions","channels":[]}"#,
+            ],
+            (8, 2),
+        ),
+        (
+            Encoding::KrakenV1,
+            &[
+                r#"[0,{"as":[["5.20","0.75000000","1700000000.000001"]],"bs":[]},"book-10","ABC/USD"]"#,
+                r#"[0,{"a":[["5.20","0.00000000","1700000000.000004"]]},{"b":[["5.00","0.00500000","1700000000.000006"]],"c":"974947235"},"book-10","XYZ/USD"]"#,
+                r#"[0,["5.10","5.20","1700000000.123456","2.50000000","0.75000000"],"spread","XYZ/USD"]"#,
+                r#"[0,{"a":["5.20",0,"0.75000000"],"b":["5.10",2,"2.50000000"]},"ticker","XYZ/USD"]"#,
+                r#"[0,[["5.15","0.00600000","1700000000.123456","s","l",""]],"trade","XYZ/USD"]"#,
+                // Refused: no such checksum, cut off; skipped.
+                r#"[0,{"a":[],"c":"x"},"book-10","XYZ/USD"]"#,
+                r#"[0,{"a":[["5.20""#,
+                r#"{"event":"heartbeat"}"#,
+            ],
+            (8, 2),
+        ),
+        (
+            Encoding::KrakenFutures,
+            &[
+                r#"{"feed":"book_snapshot","product_id":"PI_ABCUSD","timestamp":1,"seq":70,"bids":[{"price":20.1,"qty":2500.0}],"asks":[{"price":20.2,"qty":1.0E7}]}"#,
+                r#"{"feed":"book","product_id":"PI_XYZUSD","side":"sell","seq":71,"price":20.2,"qty":0.0,"timestamp":1}"#,
+                r#"{"feed":"trade","product_id":"PI_XYZUSD","side":"sell","type":"fill","seq":9,"time":1,"qty":40.0,"price":2.0E-5}"#,
+                r#"{"feed":"ticker_lite","product_id":"PI_XYZUSD","bid":20.1,"ask":20.2}"#,
+                // Refused: would round, cut off; skipped.
+                r#"{"feed":"book","product_id":"PI_XYZUSD","side":"sell","seq":71,"price":1E-10,"qty":0.0,"timestamp":1}"#,
+                r#"{"feed":"book","product_id":"PI_XYZUSD","side":"#,
+                r#"{"event":"info","version":1}"#,
+            ],
+            (7, 2),
+        ),
+    ];
+    for (encoding, records, expected) in cases {
+        let mut decoder = Decoder::new(encoding, encoding.name(), &[]).unwrap();
+        let mut events = Vec::new();
+        let mut round = || {
+            events.clear();
+            let decode = |record: &&str| {
+                decoder.decode(&Record { value: record.as_bytes(), key: None, ts_recv: 1 }, &mut events).is_err()
+            };
+            let refused = records.iter().map(decode).filter(|refused| *refused).count();
+            (events.len(), refused)
+        };
+        assert_eq!(round(), expected, "{encoding:?}");
+        let before = allocations();
+        for _ in 0..1_000 {
+            assert_eq!(round(), expected);
+        }
+        assert_eq!(allocations() - before, 0, "{encoding:?}");
+    }
+}

@@ -328,7 +328,7 @@ spec:
                 "binance-spot",
                 "binance",
                 "6:34: spec.inputs[0].encoding: unknown value \"binance\"; one of binance-spot, binance-usdm, \
-                 pinion-flat, pinion-execution",
+                 coinbase-exchange, kraken-v1, kraken-futures, pinion-flat, pinion-execution",
             ),
             ("topic: md, ", "", "6:12: spec.inputs[0].topic: missing; add it: Topic name"),
             ("[{topic: md, encoding: binance-spot}]", "[]", "6:11: spec.inputs: 0 entries; at least 1"),

@@ -182,6 +182,12 @@ pub enum Encoding {
     BinanceSpot,
     /// Binance USD-M futures, the same, and REST depth snapshots.
     BinanceUsdm,
+    /// Coinbase Exchange's feed: level2, ticker, matches.
+    CoinbaseExchange,
+    /// Kraken's spot API, version 1: book, with its checksum, spread, ticker, trade.
+    KrakenV1,
+    /// Kraken Futures, version 1: book, ticker, ticker_lite, trade.
+    KrakenFutures,
     /// Pinion's flat record: fixed layout, many to a Kafka record.
     PinionFlat,
     /// Pinion's execution reports: what became of orders.
@@ -228,6 +234,9 @@ impl Encoding {
         match self {
             Self::BinanceSpot => "binance-spot",
             Self::BinanceUsdm => "binance-usdm",
+            Self::CoinbaseExchange => "coinbase-exchange",
+            Self::KrakenV1 => "kraken-v1",
+            Self::KrakenFutures => "kraken-futures",
             Self::PinionFlat => "pinion-flat",
             Self::PinionExecution => "pinion-execution",
         }
@@ -240,7 +249,15 @@ impl Encoding {
     }
 
     /// Every encoding, in the order of the documentation.
-    pub const ALL: [Self; 4] = [Self::BinanceSpot, Self::BinanceUsdm, Self::PinionFlat, Self::PinionExecution];
+    pub const ALL: [Self; 7] = [
+        Self::BinanceSpot,
+        Self::BinanceUsdm,
+        Self::CoinbaseExchange,
+        Self::KrakenV1,
+        Self::KrakenFutures,
+        Self::PinionFlat,
+        Self::PinionExecution,
+    ];
 }
 
 /// Where to start without a committed offset.

@@ -2,7 +2,7 @@
 
 use pinion_spec::metrics;
 use pinion_spec::strategy::Strategy;
-use pinion_tests::captures::{Capture, SPOT, USDM};
+use pinion_tests::captures::{COINBASE, Capture, KRAKEN_BOOKS, KRAKEN_FUTURES, SPOT, USDM};
 use pinion_tests::programs::pinion;
 use pinion_tests::runtime::Runtime;
 use pinion_tests::scratch::Scratch;
@@ -13,6 +13,9 @@ use crate::market::{json, read_to_end, topic_of};
 /// Levels in all depth updates of each capture, counted apart from this project's decoder.
 const SPOT_LEVELS: u64 = 174_021;
 const USDM_LEVELS: u64 = 443_521;
+const COINBASE_LEVELS: u64 = 9_719;
+const KRAKEN_LEVELS: u64 = 4_272;
+const KRAKEN_FUTURES_LEVELS: u64 = 7_014;
 
 fn counted_through_kafka(capture: &Capture, levels: u64) {
     let Some((broker, market)) = topic_of(capture) else { return };
@@ -59,6 +62,20 @@ fn the_spot_capture_through_kafka_is_counted_exactly() {
 #[test]
 fn the_futures_capture_through_kafka_is_counted_exactly() {
     counted_through_kafka(&USDM, USDM_LEVELS);
+}
+
+#[test]
+fn the_captures_of_other_venues_through_kafka_are_counted_exactly_and_no_sequence_or_checksum_breaks() {
+    counted_through_kafka(&COINBASE, COINBASE_LEVELS);
+    counted_through_kafka(&KRAKEN_BOOKS, KRAKEN_LEVELS);
+    counted_through_kafka(&KRAKEN_FUTURES, KRAKEN_FUTURES_LEVELS);
+}
+
+#[test]
+fn inspect_counts_the_captures_of_other_venues_exactly() {
+    counted_by_inspect(&COINBASE, COINBASE_LEVELS);
+    counted_by_inspect(&KRAKEN_BOOKS, KRAKEN_LEVELS);
+    counted_by_inspect(&KRAKEN_FUTURES, KRAKEN_FUTURES_LEVELS);
 }
 
 #[test]

@@ -39,4 +39,5 @@ mod secured;
 mod stage;
 mod tenancy;
 mod too_large;
+mod venue_books;
 mod whole_way;

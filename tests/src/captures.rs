@@ -1,14 +1,14 @@
 //! Real market data: captures that lie beside the project and are never copied into it.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
 use crate::require::skip;
 
-/// A Binance capture and what its README says of it.
+/// A capture and what its README says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capture {
     /// Where it lies in the folder of captures.
@@ -17,13 +17,13 @@ pub struct Capture {
     pub encoding: &'static str,
     /// Lines, each one message.
     pub messages: u64,
-    /// `bookTicker` frames.
+    /// Frames that are quotes.
     pub quotes: u64,
-    /// `depthUpdate` frames.
+    /// Frames that are depth updates.
     pub depth_updates: u64,
-    /// `trade` frames.
+    /// Trades.
     pub trades: u64,
-    /// REST depth snapshots.
+    /// Depth snapshots.
     pub snapshots: u64,
 }
 
@@ -47,6 +47,39 @@ pub const USDM: Capture = Capture {
     depth_updates: 6_551,
     trades: 21_313,
     snapshots: 1,
+};
+
+/// Ten products of Coinbase Exchange, 2021-04-17, half a minute.
+pub const COINBASE: Capture = Capture {
+    file: "ws-cryptofeed/COINBASE.ws.28.0",
+    encoding: "coinbase-exchange",
+    messages: 9_946,
+    quotes: 107,
+    depth_updates: 9_719,
+    trades: 97,
+    snapshots: 10,
+};
+
+/// Books of ten pairs of Kraken, 2021-04-17, half a minute.
+pub const KRAKEN_BOOKS: Capture = Capture {
+    file: "ws-cryptofeed/KRAKEN.ws.50.0",
+    encoding: "kraken-v1",
+    messages: 4_321,
+    quotes: 0,
+    depth_updates: 4_269,
+    trades: 0,
+    snapshots: 10,
+};
+
+/// Ten products of Kraken Futures, 2021-07-22, half a minute.
+pub const KRAKEN_FUTURES: Capture = Capture {
+    file: "ws-cryptofeed/KRAKEN_FUTURES.ws.1.0",
+    encoding: "kraken-futures",
+    messages: 7_175,
+    quotes: 107,
+    depth_updates: 7_014,
+    trades: 3,
+    snapshots: 10,
 };
 
 const _: () = assert!(SPOT.quotes + SPOT.depth_updates + SPOT.trades + SPOT.snapshots == SPOT.messages);
@@ -81,13 +114,25 @@ pub struct Frame {
 #[must_use]
 pub fn frames(path: &Path) -> Vec<Frame> {
     let file = File::open(path).unwrap_or_else(|error| panic!("open {}: {error}", path.display()));
-    let lines = BufReader::new(MultiGzDecoder::new(file)).lines();
-    let frame = |line: std::io::Result<String>| {
-        let line = line.unwrap_or_else(|error| panic!("read {}: {error}", path.display()));
-        let (ts_recv, value) = line.split_once(' ').expect("a time before each frame");
-        Frame { ts_recv: ts_recv.parse().expect("a time in ns"), value: value.as_bytes().to_vec() }
+    let gzip = path.extension().is_some_and(|extension| extension == "gz");
+    let file: Box<dyn Read> = if gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    let lines = BufReader::new(file).lines();
+    let lines = lines.map(|line| line.unwrap_or_else(|error| panic!("read {}: {error}", path.display())));
+    // What cryptofeed notes of its connection is no frame.
+    let frames = lines.filter(|line| !line.is_empty() && !line.starts_with("wss://")).map(|line| {
+        let (time, value) = line.split_once(' ').expect("a time before each frame");
+        Frame { ts_recv: receive_time(time), value: value.as_bytes().to_vec() }
+    });
+    frames.collect()
+}
+
+/// A time in ns, or in seconds with a colon behind it.
+fn receive_time(text: &str) -> u64 {
+    let ns = match text.strip_suffix(':').map(|seconds| seconds.split_once('.').unwrap_or((seconds, ""))) {
+        Some((whole, fraction)) => format!("{whole}{fraction:0<9}"),
+        None => text.to_owned(),
     };
-    lines.map(frame).collect()
+    ns.parse().expect("a time")
 }
 
 /// The folder of captures, or `None` after a loud skip: `PINION_MARKET_DATA`, else `../shared/market-data` beside the project.

@@ -3,7 +3,8 @@
 //! Promise: exact or refused. Nothing is rounded, nothing wraps, no float is touched. One pass over the bytes, eight digits at
 //! a time.
 //!
-//! Grammar: `[-]digits[.digits]`. Leading and trailing zeros are taken as they are; `+`, `.5`, `5.`, `1e3` are refused.
+//! Grammar: `[-]digits[.digits]`. Leading and trailing zeros are taken as they are; `+`, `.5`, `5.`, `1e3` are refused. Where a
+//! venue writes floats ([`parse_float_text`]) an exponent may follow, and the number is as exact.
 
 /// Digits after the point of a price.
 pub const PRICE_SCALE: u32 = 9;
@@ -76,6 +77,68 @@ pub(super) fn prefix(bytes: &[u8], at: usize, scale: u32) -> Result<(i64, usize)
         None => None,
     };
     value.map(|value| (value, end)).ok_or(NumberError::Range)
+}
+
+/// The same with an exponent or without: how programs print a float that is large or small (`1.2345E7`, `5.0E-5`).
+///
+/// # Errors
+/// [`NumberError`].
+#[inline]
+pub(super) fn parse_float_text(text: &[u8], scale: u32) -> Result<i64, NumberError> {
+    parse(text, scale).or_else(|error| {
+        let mut parts = text.splitn(2, |byte| matches!(byte, b'e' | b'E'));
+        match (parts.next(), parts.next()) {
+            (Some(mantissa), Some(exponent)) => with_exponent(mantissa, exponent, scale),
+            _ => Err(error),
+        }
+    })
+}
+
+/// Digits of an exponent: three are more than any price or size has.
+const EXPONENT_DIGITS_MAX: usize = 3;
+
+#[cold]
+fn with_exponent(mantissa: &[u8], exponent: &[u8], scale: u32) -> Result<i64, NumberError> {
+    let (negative, mantissa) = match mantissa {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, mantissa),
+    };
+    let (whole, fraction) = match mantissa.iter().position(|byte| *byte == b'.') {
+        Some(point) if point + 1 < mantissa.len() => (&mantissa[..point], &mantissa[point + 1..]),
+        Some(_) => return Err(NumberError::Syntax),
+        None => (mantissa, &[][..]),
+    };
+    if whole.is_empty() || !whole.iter().chain(fraction).all(u8::is_ascii_digit) {
+        return Err(NumberError::Syntax);
+    }
+    let (down, exponent) = match exponent {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    let power = match unsigned_prefix(exponent, 0)? {
+        (power, end) if end == exponent.len() && end <= EXPONENT_DIGITS_MAX => {
+            usize::try_from(power).map_err(|_| NumberError::Range)?
+        }
+        (_, end) if end == exponent.len() => return Err(NumberError::Range),
+        _ => return Err(NumberError::Syntax),
+    };
+    // Zeros at the end say only where the point is.
+    let digits = || whole.iter().chain(fraction).map(|digit| u64::from(digit - b'0'));
+    let zeros = digits().rev().take_while(|digit| *digit == 0).count();
+    let len = whole.len() + fraction.len() - zeros;
+    let value = digits().take(len).try_fold(0_u64, |value, digit| value.checked_mul(10)?.checked_add(digit));
+    let value = value.ok_or(NumberError::Range)?;
+    if value == 0 {
+        return Ok(0);
+    }
+    // How many zeros to write behind the value; fewer than none would round.
+    let (up, down) =
+        (scale as usize + zeros + if down { 0 } else { power }, fraction.len() + if down { power } else { 0 });
+    let shift = up.checked_sub(down).ok_or(NumberError::Range)?;
+    let magnitude = POW10.get(shift).and_then(|pow| value.checked_mul(*pow)).ok_or(NumberError::Range)?;
+    let value = if negative { 0_i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() };
+    value.ok_or(NumberError::Range)
 }
 
 /// The unsigned integer that begins at `at`, and where it ends.
@@ -218,6 +281,42 @@ mod tests {
     }
 
     #[test]
+    fn a_float_with_an_exponent_is_as_exact_as_one_without() {
+        for (text, scale, value) in [
+            ("5.0E-5", 9, 50_000),
+            ("1.2345678E7", 9, 12_345_678_000_000_000),
+            ("1e3", 9, 1_000_000_000_000),
+            ("1E+3", 0, 1_000),
+            ("-2.5e-1", 9, -250_000_000),
+            ("0E0", 9, 0),
+            ("-0.0E-300", 9, 0),
+            ("0.00E999", 9, 0),
+            ("1200e-2", 0, 12),
+            ("9.223372036854775807E18", 0, i64::MAX),
+            ("-9.223372036854775808E18", 0, i64::MIN),
+            ("61685.99", 9, 61_685_990_000_000),
+        ] {
+            assert_eq!(parse_float_text(text.as_bytes(), scale), Ok(value), "{text} at {scale}");
+        }
+        for (text, scale) in [
+            ("1E-10", 9),
+            ("1.5E-9", 9),
+            ("1e10", 9),
+            ("1e1000", 0),
+            ("9.223372036854775808E18", 0),
+            ("18446744073709551616E0", 0),
+            ("99999999999", 9),
+        ] {
+            assert_eq!(parse_float_text(text.as_bytes(), scale), Err(NumberError::Range), "{text} at {scale}");
+        }
+        for text in
+            ["", "E5", "1E", "1E+", "1E-", "1E--5", "1E5E5", "1E5.0", ".5E1", "5.E1", "1.2.3E4", "+1E5", "-E5", "1 E5"]
+        {
+            assert_eq!(parse_float_text(text.as_bytes(), 9), Err(NumberError::Syntax), "{text:?}");
+        }
+    }
+
+    #[test]
     fn an_unsigned_integer_goes_to_its_limit_and_no_further() {
         assert_eq!(unsigned_prefix(b"18446744073709551615,", 0), Ok((u64::MAX, 20)));
         assert_eq!(unsigned_prefix(b"18446744073709551616", 0), Err(NumberError::Range));
@@ -253,8 +352,21 @@ mod tests {
         }
 
         #[test]
+        fn an_exponent_only_moves_the_point(text in "-?[0-9]{1,9}(\\.[0-9]{1,9})?", by in 0_usize..9, scale in 0_u32..=9) {
+            // The same number with its point `by` places further left, and an exponent that puts it back.
+            let (sign, digits) = text.strip_prefix('-').map_or(("", &*text), |rest| ("-", rest));
+            let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+            let whole = format!("{}{whole}", "0".repeat(by + 1));
+            let (left, right) = whole.split_at(whole.len() - by);
+            let point = if right.len() + fraction.len() > 0 { "." } else { "" };
+            let moved = format!("{sign}{left}{point}{right}{fraction}E{by}");
+            prop_assert_eq!(parse_float_text(moved.as_bytes(), scale), oracle(&text, scale), "{}", moved);
+        }
+
+        #[test]
         fn no_bytes_make_it_panic(bytes: Vec<u8>, at in 0_usize..16, scale in 0_u32..=9) {
             let _ = prefix(&bytes, at, scale);
+            let _ = parse_float_text(&bytes, scale);
             let _ = unsigned_prefix(&bytes, at);
         }
 

@@ -178,11 +178,14 @@ pub enum Skip {
     OffBookTrade = 3,
     /// An execution report of an order that Pinion did not send.
     NotOurs = 4,
+    /// Trades from before the subscription, sent again at each one: a strategy would take them for new.
+    PastTrade = 5,
 }
 
 impl Skip {
     /// Every reason.
-    pub const ALL: [Self; 5] = [Self::Control, Self::OtherKind, Self::PartialBook, Self::OffBookTrade, Self::NotOurs];
+    pub const ALL: [Self; 6] =
+        [Self::Control, Self::OtherKind, Self::PartialBook, Self::OffBookTrade, Self::NotOurs, Self::PastTrade];
 
     /// The metric label.
     #[must_use]
@@ -193,6 +196,7 @@ impl Skip {
             Self::PartialBook => "partial_book",
             Self::OffBookTrade => "off_book_trade",
             Self::NotOurs => "not_ours",
+            Self::PastTrade => "past_trade",
         }
     }
 }

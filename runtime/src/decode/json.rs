@@ -431,6 +431,18 @@ pub(super) fn decimal_of(token: Token, record: &[u8], field: &'static str, scale
     }
 }
 
+/// The number that a token is, bare and as programs print floats, with an exponent or without, times 10 to `scale`.
+#[inline]
+pub(super) fn float_of(token: Token, record: &[u8], field: &'static str, scale: u32) -> Result<i64, DecodeError> {
+    match token.kind() {
+        Kind::Number => {
+            decimal::parse_float_text(token.of(record), scale).map_err(|error| number_error(error, field, token.at()))
+        }
+        Kind::Absent => Err(DecodeError::MissingField { field }),
+        _ => Err(DecodeError::BadType { field, at: token.at(), expected: "a number" }),
+    }
+}
+
 /// The unsigned integer that a token is; in quotes it is refused.
 #[inline]
 pub(super) fn unsigned_of(token: Token, record: &[u8], field: &'static str) -> Result<u64, DecodeError> {

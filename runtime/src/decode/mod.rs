@@ -8,12 +8,17 @@
 //! (`benches/benches/decode.rs`).
 
 mod binance;
+mod coinbase;
 pub mod decimal;
 mod error;
 mod execution;
+mod fields;
 pub mod flat;
 mod json;
+mod kraken;
+mod kraken_futures;
 mod levels;
+mod time;
 
 use pinion_spec::ids::publisher_id;
 use pinion_spec::strategy::Encoding;
@@ -82,9 +87,12 @@ impl Decoder {
     pub fn new(encoding: Encoding, publisher: &str, declared: &[Instrument]) -> Result<Self, SymbolError> {
         let symbols = match encoding {
             Encoding::PinionExecution => SymbolTable::of_all_publishers(declared)?,
-            Encoding::BinanceSpot | Encoding::BinanceUsdm | Encoding::PinionFlat => {
-                SymbolTable::new(publisher, declared)?
-            }
+            Encoding::BinanceSpot
+            | Encoding::BinanceUsdm
+            | Encoding::CoinbaseExchange
+            | Encoding::KrakenV1
+            | Encoding::KrakenFutures
+            | Encoding::PinionFlat => SymbolTable::new(publisher, declared)?,
         };
         Ok(Self { encoding, publisher_id: publisher_id(publisher), symbols })
     }
@@ -112,6 +120,11 @@ impl Decoder {
             }
             Encoding::BinanceUsdm => {
                 binance::decode(binance::Venue::Usdm, self.publisher_id, record, &mut self.symbols, &mut events)
+            }
+            Encoding::CoinbaseExchange => coinbase::decode(self.publisher_id, record, &mut self.symbols, &mut events),
+            Encoding::KrakenV1 => kraken::decode(self.publisher_id, record, &mut self.symbols, &mut events),
+            Encoding::KrakenFutures => {
+                kraken_futures::decode(self.publisher_id, record, &mut self.symbols, &mut events)
             }
             Encoding::PinionFlat => flat::decode(record, &mut events),
             Encoding::PinionExecution => execution::decode(self.publisher_id, record, &self.symbols, &mut events),
