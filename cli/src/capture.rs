@@ -1,7 +1,9 @@
 //! Capture files: market data as it came, one frame after the other, read as a stream whatever its length.
 //!
-//! Two layouts, plain or gzip, told apart by their first bytes:
+//! Three layouts, plain or gzip, told apart by their first bytes:
 //! - lines `<receive time, ns> <space> <raw JSON frame>`;
+//! - lines `<receive time, seconds>: <raw JSON frame>`, as cryptofeed writes them; its lines of what was connected to and asked for
+//!   (`wss://.. <-> ..`, `wss://.. <- ..`) are stepped over;
 //! - Pinion's flat messages one after the other (`pinion_runtime::decode::flat`). A depth and its deltas are one frame.
 //!
 //! A file that ends in the middle, a broken gzip stream, a line without its time: each is an error that says where, never a short count
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
-use pinion_runtime::decode::{DecodeError, flat};
+use pinion_runtime::decode::{DecodeError, decimal, flat};
 use pinion_runtime::limits::RECORD_BYTES_MAX;
 use pinion_spec::strategy::Encoding;
 use thiserror::Error;
@@ -23,6 +25,8 @@ use crate::error::CliError;
 
 /// Longest line: a record, its time and a space.
 const LINE_BYTES_MAX: usize = RECORD_BYTES_MAX + 32;
+/// Digits behind the point of a second that is told in ns.
+const SECOND_SCALE: u32 = 9;
 /// Frames that are looked at to tell the encoding.
 const GUESS_FRAMES: usize = 1_000;
 
@@ -66,7 +70,11 @@ pub enum CaptureError {
         source: io::Error,
     },
     /// A line that is not one.
-    #[error("{}, line {line}: {what}; a line of a capture is `<receive time in ns> <raw JSON frame>`", path.display())]
+    #[error(
+        "{}, line {line}: {what}; a line of a capture is `<receive time in ns> <raw JSON frame>` or \
+         `<receive time in seconds>: <raw JSON frame>`",
+        path.display()
+    )]
     Line {
         /// The file.
         path: PathBuf,
@@ -200,7 +208,7 @@ impl Capture {
             if self.buffer.len() > LINE_BYTES_MAX {
                 return Err(self.bad_line("longer than a record may be"));
             }
-            if !self.buffer.trim_ascii().is_empty() {
+            if !self.buffer.trim_ascii().is_empty() && !is_of_the_connection(&self.buffer) {
                 break;
             }
         }
@@ -208,7 +216,7 @@ impl Capture {
         let Some(space) = line.iter().position(|byte| *byte == b' ') else {
             return Err(self.bad_line("no space after the receive time"));
         };
-        match pinion_runtime::decode::ts_recv_of_header(&line[..space]) {
+        match receive_time(&line[..space]) {
             Some(ts_recv) => Ok(Some(Frame { ts_recv, value: &line[space + 1..] })),
             None => Err(self.bad_line("it does not begin with a time in ns")),
         }
@@ -277,6 +285,21 @@ impl Capture {
     }
 }
 
+/// Whether a line tells of the connection and not of what came over it.
+fn is_of_the_connection(line: &[u8]) -> bool {
+    let mut words = line.split(|byte| *byte == b' ');
+    let address = words.next().unwrap_or_default();
+    (address.starts_with(b"ws://") || address.starts_with(b"wss://")) && matches!(words.next(), Some(b"<->" | b"<-"))
+}
+
+/// A receive time in ns, or in seconds with a colon behind it.
+fn receive_time(text: &[u8]) -> Option<u64> {
+    match text.strip_suffix(b":") {
+        Some(seconds) => u64::try_from(decimal::parse(seconds, SECOND_SCALE).ok()?).ok(),
+        None => pinion_runtime::decode::ts_recv_of_header(text),
+    }
+}
+
 /// A file that counts what is read of it.
 struct Counted {
     file: File,
@@ -291,9 +314,12 @@ impl Read for Counted {
     }
 }
 
-/// Whose a frame is, if it says: futures updates name their predecessor, futures quotes their kind, and so on.
+/// Whose a frame is, if it says: Kraken's are arrays, futures updates name their predecessor, futures quotes their kind, and so on.
 fn encoding_of(frame: &[u8]) -> Option<Encoding> {
     let frame: serde_json::Value = serde_json::from_slice(frame).ok()?;
+    if let Some([_, .., channel, pair]) = frame.as_array().map(Vec::as_slice) {
+        return (channel.is_string() && pair.is_string()).then_some(Encoding::KrakenV1);
+    }
     let message = frame.get("data").unwrap_or(&frame);
     let has = |field: &str| message.get(field).is_some();
     let spot_or_usdm = |usdm: bool| Some(if usdm { Encoding::BinanceUsdm } else { Encoding::BinanceSpot });
@@ -303,6 +329,9 @@ fn encoding_of(frame: &[u8]) -> Option<Encoding> {
         Some("trade" | "aggTrade") if has("X") || has("M") => spot_or_usdm(!has("M")),
         Some(_) => None,
         None if has("client_order_id") => Some(Encoding::PinionExecution),
+        None if has("feed") && (has("product_id") || has("product_ids")) => Some(Encoding::KrakenFutures),
+        None if has("type") && (has("product_id") || has("channels")) => Some(Encoding::CoinbaseExchange),
+        None if has("event") && (has("connectionID") || has("channelID")) => Some(Encoding::KrakenV1),
         None if has("lastUpdateId") => has("T").then_some(Encoding::BinanceUsdm),
         None => ["u", "s", "b", "B", "a", "A"].into_iter().all(has).then_some(Encoding::BinanceSpot),
     }

@@ -60,6 +60,41 @@ fn lines_are_read_from_plain_and_gzip_files() {
 }
 
 #[test]
+fn lines_with_seconds_and_a_colon_are_read_and_what_the_connection_did_is_not() {
+    let text = "wss://ws.example <-> 1.5\nwss://ws.example <- 1.6: {\"event\":\"subscribe\"}\n\
+                1618677817.061845: {\"a\":1}\n1618677817.0618958: [0]\n1618677818: {}\n\n\n";
+    let expected = [
+        (1_618_677_817_061_845_000, &b"{\"a\":1}"[..]),
+        (1_618_677_817_061_895_800, b"[0]"),
+        (1_618_677_818_000_000_000, b"{}"),
+    ];
+    assert_eq!(frames("seconds", text.as_bytes()).unwrap(), expected.map(|(at, value)| (at, value.to_vec())));
+    for line in ["-1.5: {}", "1.5:{}", "1.5 {}", "1.0000000001: {}", "wss://ws.example 1.5", "http://x <-> 1"] {
+        let outcome = frames("not-seconds", line.as_bytes());
+        assert!(matches!(outcome, Err(CaptureError::Line { line: 1, .. })), "{line}: {outcome:?}");
+    }
+}
+
+#[test]
+fn the_encoding_is_told_from_a_frame() {
+    for (frame, encoding) in [
+        (r#"{"type":"subscriptions","channels":[]}"#, Encoding::CoinbaseExchange),
+        (r#"{"type":"l2update","product_id":"XYZ-USD","changes":[]}"#, Encoding::CoinbaseExchange),
+        (r#"{"type":"filled","client_order_id":"x","product_id":"XYZ-USD"}"#, Encoding::PinionExecution),
+        (r#"{"connectionID":1,"event":"systemStatus","status":"online"}"#, Encoding::KrakenV1),
+        (r#"[0,{"a":[]},"book-10","XYZ/USD"]"#, Encoding::KrakenV1),
+        (r#"{"event":"subscribed","feed":"book","product_ids":["PI_XYZUSD"]}"#, Encoding::KrakenFutures),
+        (r#"{"feed":"book","product_id":"PI_XYZUSD"}"#, Encoding::KrakenFutures),
+        (r#"{"e":"depthUpdate","pu":1,"type":"x","product_id":"y"}"#, Encoding::BinanceUsdm),
+    ] {
+        assert_eq!(encoding_of(frame.as_bytes()), Some(encoding), "{frame}");
+    }
+    for frame in [r#"{"event":"info","version":1}"#, "[1,2]", "[]", "{}", "nonsense"] {
+        assert_eq!(encoding_of(frame.as_bytes()), None, "{frame}");
+    }
+}
+
+#[test]
 fn a_cut_off_gzip_file_is_an_error_and_not_a_shorter_capture() {
     let whole = gzip(LINES.repeat(100).as_bytes());
     for len in [whole.len() - 1, whole.len() - 8, whole.len() / 2, 5] {
@@ -100,7 +135,7 @@ fn messages(bodies: &[Body]) -> Vec<u8> {
 #[test]
 fn a_flat_depth_and_its_deltas_are_one_frame() {
     let trade = Body::Trade(Trade { price: 1, size: 2, trade_id: 3, aggressor: Aggressor::None });
-    let depth = Body::Depth(Depth { first: 4, follows: 3, levels: 2, snapshot: false });
+    let depth = Body::Depth(Depth { first: 4, follows: 3, levels: 2, snapshot: false, ..Depth::default() });
     let delta = Body::Delta(Delta { price: 1, size: 2, count: 0, side: BookSide::Ask });
     let bytes = messages(&[trade, depth, delta, delta, trade]);
     let whole = frames("flat", &bytes).unwrap();

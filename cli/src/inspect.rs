@@ -34,9 +34,9 @@ pub enum Format {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  pinion inspect usdm-btcusdt_20240808.gz --format json")]
 pub struct InspectArgs {
-    /// Capture, plain or gzip: lines `<receive time in ns> <raw JSON frame>`, or Pinion's flat messages
+    /// Capture, plain or gzip: lines `<receive time in ns> <raw JSON frame>` or `<receive time in s>: <raw JSON frame>`, or Pinion's flat messages
     pub file: PathBuf,
-    /// binance-spot, binance-usdm, pinion-flat or pinion-execution [default: told from the first frames]
+    /// binance-spot, binance-usdm, coinbase-exchange, kraken-v1, kraken-futures, pinion-flat or pinion-execution [default: told from the first frames]
     #[arg(long, value_name = "NAME", value_parser = encoding_named)]
     pub encoding: Option<Encoding>,
     /// How to write the result

@@ -22,8 +22,11 @@ pub(crate) struct Report {
     pub(crate) decode_errors: BTreeMap<&'static str, u64>,
     /// Messages that hold nothing for a strategy, by reason.
     pub(crate) skipped: BTreeMap<&'static str, u64>,
-    /// Depth updates that do not follow the one before.
+    /// Depth updates that do not follow the one before, and books that their venue's checksum did not confirm.
     pub(crate) gaps: u64,
+    /// The venue's checksums, where it sends them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) checksums: Option<Checksums>,
     /// Earliest receive time, RFC 3339.
     pub(crate) first: Option<String>,
     /// Latest receive time.
@@ -43,6 +46,15 @@ pub(crate) struct InstrumentReport {
     pub(crate) events: EventCounts,
     /// Its gaps.
     pub(crate) gaps: u64,
+}
+
+/// What the host's books were measured by. After a failure a book is not measured until its next snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct Checksums {
+    /// Updates after which a book was measured.
+    pub(crate) measured: u64,
+    /// Those that it did not meet.
+    pub(crate) failed: u64,
 }
 
 /// Nanoseconds, negative where the capture's clock is behind the venue's.
@@ -86,6 +98,9 @@ impl fmt::Display for Report {
             None => writeln!(f, "{:<22}-", "received minus venue")?,
         }
         writeln!(f, "{:<22}{}", "sequence gaps", self.gaps)?;
+        if let Some(checksums) = self.checksums {
+            writeln!(f, "{:<22}{} measured, {} failed", "book checksums", checksums.measured, checksums.failed)?;
+        }
         counts(f, "events", &kinds(&self.events))?;
         counts(f, "decode errors", &self.decode_errors)?;
         counts(f, "skipped", &self.skipped)?;

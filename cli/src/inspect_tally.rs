@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use hdrhistogram::Histogram;
+use pinion_runtime::book::Books;
 use pinion_runtime::decode::{DecodeError, Outcome, Skip};
 use pinion_runtime::event::{Body, Event};
 use pinion_runtime::instruments::SymbolTable;
 use pinion_spec::strategy::Encoding;
 use serde::Serialize;
 
-use super::report::{ClockDifference, InstrumentReport, Rate, Report};
+use super::report::{Checksums, ClockDifference, InstrumentReport, Rate, Report};
 use crate::time::rfc3339;
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -73,6 +74,8 @@ pub(crate) struct Tally {
     /// Messages of each second of receive time.
     seconds: BTreeMap<u64, u64>,
     clock: Clock,
+    /// Where the venue sends checksums: the host's books, to measure by them.
+    books: Option<Books>,
 }
 
 impl Tally {
@@ -89,6 +92,7 @@ impl Tally {
             last: None,
             seconds: BTreeMap::new(),
             clock: Clock::default(),
+            books: (encoding == Encoding::KrakenV1).then(Books::default),
         }
     }
 
@@ -119,8 +123,12 @@ impl Tally {
                 if !depth.snapshot {
                     // The venue's rule: an update follows the one before it. One that begins earlier loses nothing.
                     instrument.gaps += u64::from(instrument.sequence.is_some_and(|sequence| depth.follows > sequence));
-                    instrument.sequence = instrument.sequence.max(Some(event.head.sequence));
                 }
+                // A snapshot too is what the next update must follow.
+                instrument.sequence = instrument.sequence.max(Some(event.head.sequence));
+            }
+            if let Some(books) = &mut self.books {
+                instrument.gaps += u64::from(books.apply(event).gap().is_some());
             }
             instrument.events.add(event, in_snapshot);
             self.events.add(event, in_snapshot);
@@ -151,6 +159,10 @@ impl Tally {
             instruments: instruments.collect(),
             decode_errors: self.errors.clone(),
             skipped: self.skipped.clone(),
+            checksums: self
+                .books
+                .as_ref()
+                .map(|books| Checksums { measured: books.counts().checksums, failed: books.counts().checksums_failed }),
             gaps: self.instruments.values().map(|instrument| instrument.gaps).sum(),
             first: self.first.map(rfc3339),
             last: self.last.map(rfc3339),

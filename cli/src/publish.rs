@@ -63,7 +63,7 @@ pub struct PublishArgs {
     /// Start again at the end, until Ctrl-C
     #[arg(long = "loop")]
     pub repeat: bool,
-    /// binance-spot, binance-usdm, pinion-flat or pinion-execution [default: told from the first frames]
+    /// binance-spot, binance-usdm, coinbase-exchange, kraken-v1, kraken-futures, pinion-flat or pinion-execution [default: told from the first frames]
     #[arg(long, value_name = "NAME", value_parser = encoding_named)]
     pub encoding: Option<Encoding>,
     /// How to write the summary

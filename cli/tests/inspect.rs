@@ -17,7 +17,7 @@ fn pinion(args: &[&str], file: &Path) -> Output {
 fn capture(name: &str) -> Option<PathBuf> {
     let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let root = std::env::var("PINION_MARKET_DATA").unwrap_or_else(|_| format!("{workspace}/shared/market-data"));
-    let path = PathBuf::from(root).join("binance-hftbacktest").join(name);
+    let path = PathBuf::from(root).join(name);
     if path.exists() {
         return Some(path);
     }
@@ -36,7 +36,7 @@ fn report(path: &Path) -> Value {
 
 #[test]
 fn the_futures_capture_is_told_exactly() {
-    let Some(path) = capture("usdm-btcusdt_20240808.gz") else { return };
+    let Some(path) = capture("binance-hftbacktest/usdm-btcusdt_20240808.gz") else { return };
     let report = report(&path);
     let events = json!({
         "quote": 66_089, "trade": 21_313, "book_delta": 443_521, "book_update": 6_551, "book_snapshot": 1, "execution": 0,
@@ -60,7 +60,7 @@ fn the_futures_capture_is_told_exactly() {
 
 #[test]
 fn the_spot_capture_is_told_exactly() {
-    let Some(path) = capture("spot-btcusdt_20240809.gz") else { return };
+    let Some(path) = capture("binance-hftbacktest/spot-btcusdt_20240809.gz") else { return };
     let report = report(&path);
     assert_eq!(report["encoding"], "binance-spot");
     assert_eq!(report["messages"], 58_325);
@@ -72,6 +72,62 @@ fn the_spot_capture_is_told_exactly() {
     );
     assert_eq!(report["gaps"], 0);
     assert_eq!(report["messages_per_second"]["peak"], 818);
+}
+
+fn counted(report: &Value, quote: u64, trade: u64, updates_and_levels: (u64, u64), book_snapshot: u64) {
+    let (book_update, book_delta) = updates_and_levels;
+    let events = json!({
+        "quote": quote, "trade": trade, "book_delta": book_delta, "book_update": book_update,
+        "book_snapshot": book_snapshot, "execution": 0,
+    });
+    assert_eq!(report["events"], events);
+    assert_eq!(report["decode_errors"], json!({}));
+    assert_eq!(report["gaps"], 0);
+}
+
+#[test]
+fn the_coinbase_capture_is_told_exactly() {
+    let Some(path) = capture("ws-cryptofeed/COINBASE.ws.28.0") else { return };
+    let report = report(&path);
+    assert_eq!(report["encoding"], "coinbase-exchange");
+    assert_eq!(report["messages"], 9_946);
+    counted(&report, 107, 97, (9_719, 9_719), 10);
+    assert_eq!(report["skipped"], json!({"control": 3, "past_trade": 10}));
+    assert_eq!(report["instruments"].as_object().unwrap().len(), 10);
+    let events = json!({
+        "quote": 53, "trade": 52, "book_delta": 2_592, "book_update": 2_592, "book_snapshot": 1, "execution": 0,
+    });
+    assert_eq!(report["instruments"]["SKL-USD"]["events"], events);
+    assert_eq!(report["first"], "2021-04-17T16:43:37.061845Z");
+    assert_eq!(report["messages_per_second"]["peak"], 652);
+    assert_eq!(report["clock_difference_ns"]["min"], -18_209_000);
+    assert_eq!(report["clock_difference_ns"]["max"], 107_120_089_000_u64);
+    assert_eq!(report.get("checksums"), None, "the venue sends none");
+}
+
+#[test]
+fn the_kraken_captures_are_told_exactly() {
+    let Some(path) = capture("ws-cryptofeed/KRAKEN.ws.50.0") else { return };
+    let book = report(&path);
+    assert_eq!(book["encoding"], "kraken-v1");
+    assert_eq!(book["messages"], 4_321);
+    counted(&book, 0, 0, (4_269, 4_272), 10);
+    assert_eq!(book["checksums"], json!({"measured": 4_269, "failed": 0}));
+    assert_eq!(book["skipped"], json!({"control": 42}));
+    let Some(path) = capture("ws-cryptofeed/KRAKEN.ws.48.0") else { return };
+    counted(&report(&path), 0, 10, (0, 0), 0);
+    let Some(path) = capture("ws-cryptofeed/KRAKEN.ws.49.0") else { return };
+    counted(&report(&path), 18, 0, (0, 0), 0);
+}
+
+#[test]
+fn the_kraken_futures_capture_is_told_exactly() {
+    let Some(path) = capture("ws-cryptofeed/KRAKEN_FUTURES.ws.1.0") else { return };
+    let report = report(&path);
+    assert_eq!(report["encoding"], "kraken-futures");
+    assert_eq!(report["messages"], 7_175);
+    counted(&report, 107, 3, (7_014, 7_014), 10);
+    assert_eq!(report["skipped"], json!({"control": 31, "past_trade": 10}));
 }
 
 /// A file of this test run, gone when dropped.
@@ -118,6 +174,31 @@ fn gaps_errors_and_skipped_messages_are_counted_apart() {
     assert_eq!(report["instruments"]["XYZUSDT"]["gaps"], 1);
     assert_eq!(report["skipped"], json!({"control": 1}));
     assert_eq!(report["decode_errors"], json!({"truncated": 2}));
+}
+
+#[test]
+fn a_lost_update_is_told_where_the_venue_has_a_sequence_and_where_it_has_a_checksum() {
+    let futures = |sequence: u64| {
+        format!(
+            r#"{{"feed":"book","product_id":"PI_XYZUSD","side":"buy","seq":{sequence},"price":1.0,"qty":2.0,"timestamp":1}}"#
+        )
+    };
+    let snapshot = r#"{"feed":"book_snapshot","product_id":"PI_XYZUSD","timestamp":1,"seq":70,"bids":[],"asks":[]}"#;
+    for (lost, gaps) in [(false, 0), (true, 1)] {
+        let text = format!("1.5: {snapshot}\n1.5: {}\n", futures(if lost { 72 } else { 71 }));
+        let report = report(&Scratch::new("sequence", text.as_bytes()).0);
+        assert_eq!((&report["gaps"], &report["encoding"]), (&json!(gaps), &json!("kraken-futures")));
+    }
+    // Of a book of one bid, price 1.0 and size 2.0: the CRC-32 of "1020".
+    let snapshot = r#"[0,{"as":[],"bs":[["1.0","1.0","1.5"]]},"book-10","XYZ/USD"]"#;
+    let update = r#"[0,{"b":[["1.0","2.0","1.5"]],"c":"CRC"},"book-10","XYZ/USD"]"#;
+    for (crc, gaps) in [("2249310613", 0), ("1", 1)] {
+        let text = format!("1.5: {snapshot}\n1.5: {}\n", update.replace("CRC", crc));
+        let report = report(&Scratch::new("checksum", text.as_bytes()).0);
+        assert_eq!(report["gaps"], gaps, "{report}");
+        assert_eq!(report["instruments"]["XYZ/USD"]["gaps"], gaps);
+        assert_eq!(report["checksums"], json!({"measured": 1, "failed": gaps}));
+    }
 }
 
 #[test]
