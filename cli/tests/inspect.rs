@@ -113,7 +113,7 @@ fn the_kraken_captures_are_told_exactly() {
     assert_eq!(book["messages"], 4_321);
     counted(&book, 0, 0, (4_269, 4_272), 10);
     assert_eq!(book["checksums"], json!({"measured": 4_269, "failed": 0}));
-    assert_eq!(book["skipped"], json!({"control": 42}));
+    assert_eq!(book["skipped"], json!({"control": 42, "far_level": 1}));
     let Some(path) = capture("ws-cryptofeed/KRAKEN.ws.48.0") else { return };
     counted(&report(&path), 0, 10, (0, 0), 0);
     let Some(path) = capture("ws-cryptofeed/KRAKEN.ws.49.0") else { return };

@@ -31,7 +31,7 @@ const FRAMES: [(Encoding, &str); 20] = [
     ),
     (
         Encoding::PinionExecution,
-        r#"{"type":"filled","client_order_id":"0000002a-00070003-rs-1","instrument_id":7,"price":"20.15","size":"0.5","leaves":"0.25","fee":"-0.001","liquidity":"maker","ts_event":1700000000123456789,"sequence":12}"#,
+        r#"{"type":"filled","client_order_id":"0000002a-00070003-rs-1","side":"buy","instrument_id":7,"price":"20.15","size":"0.5","leaves":"0.25","fee":"-0.001","liquidity":"maker","ts_event":1700000000123456789,"sequence":12}"#,
     ),
     (Encoding::BinanceUsdm, r#"{"result":null,"id":1}"#),
     (

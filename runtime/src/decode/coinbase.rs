@@ -23,7 +23,7 @@ use super::decimal::PRICE_SCALE;
 use super::error::{DecodeError, Skip};
 use super::fields::{Fields, items};
 use super::json::{decimal_of, text_of};
-use super::levels::{defined_price, levels, not_negative};
+use super::levels::{defined_price, is_far, levels, not_negative};
 use super::{Events, Record, time};
 use crate::event::{Aggressor, Body, BookSide, Delta, Depth, FLAG_SNAPSHOT, Head, PRICE_UNDEFINED, Quote, Trade};
 use crate::instruments::{Symbol, SymbolTable};
@@ -109,11 +109,15 @@ impl Message<'_, '_, '_> {
                     return Err(DecodeError::BadType { field: NAMES[CHANGES], at, expected: "`buy` or `sell`" });
                 }
             };
-            let number = decimal_of(price, value, NAMES[CHANGES], PRICE_SCALE)?;
-            let price = defined_price(number, NAMES[CHANGES], price.at())?;
             let number = decimal_of(size, value, NAMES[CHANGES], symbol.size_scale)?;
             let size = not_negative(number, NAMES[CHANGES], size.at())?;
-            self.events.push(head, Body::Delta(Delta { price, size, count: 0, side }))?;
+            match decimal_of(price, value, NAMES[CHANGES], PRICE_SCALE) {
+                Err(DecodeError::OutOfRange { .. }) if is_far(side, price.of(value)) => self.events.far_levels += 1,
+                number => {
+                    let price = defined_price(number?, NAMES[CHANGES], price.at())?;
+                    self.events.push(head, Body::Delta(Delta { price, size, count: 0, side }))?;
+                }
+            }
             more = scanner.another_item()?;
         }
         self.events.begin_depth(Depth::default());

@@ -117,6 +117,20 @@ fn the_order_of_fields_and_fields_nobody_knows_change_nothing() {
 }
 
 #[test]
+fn an_ask_that_no_price_can_say_is_left_out_and_counted_and_a_bid_refuses_the_record() {
+    for (text, ask, bid) in [(UPDATE, "20.20", "20.00"), (SNAPSHOT, "20.30", "20.10")] {
+        let (outcome, events) = decode(&mut decoder(), &text.replace(ask, "9999999999.99")).unwrap();
+        assert_eq!((outcome.events, outcome.skipped), (events.len(), Some((Skip::FarLevel, 1))), "{text}");
+        let Body::Depth(depth) = events[0].body else { panic!("not a depth") };
+        assert_eq!(depth.levels as usize, events.len() - 1);
+        let bid = decode(&mut decoder(), &text.replace(bid, "9999999999.99"));
+        assert!(matches!(bid, Err(DecodeError::OutOfRange { .. })), "{bid:?}");
+        let rounded = decode(&mut decoder(), &text.replace(ask, "20.2000000001"));
+        assert!(matches!(rounded, Err(DecodeError::OutOfRange { .. })), "{rounded:?}");
+    }
+}
+
+#[test]
 fn well_formed_messages_without_market_data_are_skipped_by_reason() {
     for (text, reason) in [
         (r#"{"type":"subscriptions","channels":[{"name":"level2","product_ids":["XYZ-USD"]}]}"#, Skip::Control),

@@ -180,12 +180,21 @@ pub enum Skip {
     NotOurs = 4,
     /// Trades from before the subscription, sent again at each one: a strategy would take them for new.
     PastTrade = 5,
+    /// An ask too dear for a price to say (over nine billion): it is left out of its book, which it can only end.
+    FarLevel = 6,
 }
 
 impl Skip {
     /// Every reason.
-    pub const ALL: [Self; 6] =
-        [Self::Control, Self::OtherKind, Self::PartialBook, Self::OffBookTrade, Self::NotOurs, Self::PastTrade];
+    pub const ALL: [Self; 7] = [
+        Self::Control,
+        Self::OtherKind,
+        Self::PartialBook,
+        Self::OffBookTrade,
+        Self::NotOurs,
+        Self::PastTrade,
+        Self::FarLevel,
+    ];
 
     /// The metric label.
     #[must_use]
@@ -197,6 +206,7 @@ impl Skip {
             Self::OffBookTrade => "off_book_trade",
             Self::NotOurs => "not_ours",
             Self::PastTrade => "past_trade",
+            Self::FarLevel => "far_level",
         }
     }
 }

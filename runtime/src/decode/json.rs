@@ -217,6 +217,11 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// What was read since `at`.
+    pub(super) fn since(&self, at: usize) -> &'a [u8] {
+        self.bytes.get(at..self.at).unwrap_or_default()
+    }
+
     /// Nothing but white space may be left.
     pub(super) fn end(&mut self) -> Result<(), DecodeError> {
         match self.peek() {

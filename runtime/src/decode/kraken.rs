@@ -25,7 +25,7 @@ use super::decimal::{NumberError, PRICE_SCALE, unsigned_prefix};
 use super::error::{DecodeError, Skip};
 use super::fields::{Fields, array_at, items};
 use super::json::{Kind, Scanner, Token, decimal_of, text_of};
-use super::levels::{defined_price, not_negative};
+use super::levels::{defined_price, is_far, not_negative};
 use super::{Events, Record};
 use crate::event::{
     Aggressor, Body, BookSide, CHECKSUM_DIGITS_MAX, Checksum, Delta, Depth, FLAG_SNAPSHOT, Head, PRICE_UNDEFINED,
@@ -284,8 +284,13 @@ impl<'a> Message<'a, '_, '_> {
                 let value = self.record.value;
                 found.digits = Some((digits_behind_point(price.of(value)), digits_behind_point(size.of(value))));
             }
-            let (price, size) = (self.price(price, name)?, self.size(size, name, symbol)?);
-            self.events.push(head, Body::Delta(Delta { price, size, count: 0, side }))?;
+            let size = self.size(size, name, symbol)?;
+            match self.price(price, name) {
+                Err(DecodeError::OutOfRange { .. }) if is_far(side, price.of(self.record.value)) => {
+                    self.events.far_levels += 1;
+                }
+                price => self.events.push(head, Body::Delta(Delta { price: price?, size, count: 0, side }))?,
+            }
             more = scanner.another_item()?;
         }
         Ok(())

@@ -90,6 +90,23 @@ fn an_update_is_its_levels_in_their_order_with_the_checksum() {
 }
 
 #[test]
+fn an_ask_that_no_price_can_say_is_left_out_and_counted_and_a_bid_refuses_the_record() {
+    for price in ["9999999997.00000", "9223372037.00000", "123456789012345678901234567890.00000"] {
+        let text = SNAPSHOT.replace("5.30", price);
+        let (outcome, events) = decode(&mut decoder(), &text).unwrap();
+        assert_eq!(outcome, Outcome { events: 3, skipped: Some((Skip::FarLevel, 1)) });
+        let Body::Depth(depth) = events[0].body else { panic!("not a depth") };
+        assert_eq!((depth.levels, events[2].body), (2, delta(5_100_000_000, 2_500_000_000, BookSide::Bid)));
+        let bid = decode(&mut decoder(), &SNAPSHOT.replace("5.10", price));
+        assert!(matches!(bid, Err(DecodeError::OutOfRange { field: "bs", .. })), "{bid:?}");
+    }
+    for price in ["5.3000000001", "-9999999997.0"] {
+        let ask = decode(&mut decoder(), &SNAPSHOT.replace("5.30", price));
+        assert!(matches!(ask, Err(DecodeError::OutOfRange { field: "as", .. })), "{price}: {ask:?}");
+    }
+}
+
+#[test]
 fn a_checksum_of_no_levels_measures_nothing() {
     let text = r#"[0,{"b":[],"c":"974947235"},"book-10","XYZ/USD"]"#;
     let depth = Depth { keeps: 10, ..Depth::default() };

@@ -58,7 +58,7 @@ pub struct Record<'a> {
 pub struct Outcome {
     /// Events appended. They are the last of the buffer; [`stamp`] says where they come from.
     pub events: usize,
-    /// Messages that hold nothing for a strategy: why, and how many. Only flat records hold several messages.
+    /// What was left out: why, and how often. Messages that hold nothing for a strategy; or, beside events, levels of a book.
     pub skipped: Option<(Skip, u32)>,
 }
 
@@ -113,7 +113,7 @@ impl Decoder {
         if bytes > RECORD_BYTES_MAX {
             return Err(DecodeError::TooLarge { bytes });
         }
-        let mut events = Events { from: out.len(), out };
+        let mut events = Events { from: out.len(), out, far_levels: 0 };
         let outcome = match self.encoding {
             Encoding::BinanceSpot => {
                 binance::decode(binance::Venue::Spot, self.publisher_id, record, &mut self.symbols, &mut events)
@@ -130,7 +130,10 @@ impl Decoder {
             Encoding::PinionExecution => execution::decode(self.publisher_id, record, &self.symbols, &mut events),
         };
         match outcome {
-            Ok(skipped) => Ok(Outcome { events: events.finish(), skipped }),
+            Ok(skipped) => {
+                let far_levels = (events.far_levels > 0).then_some((Skip::FarLevel, events.far_levels));
+                Ok(Outcome { events: events.finish(), skipped: skipped.or(far_levels) })
+            }
             Err(error) => {
                 events.discard();
                 Err(error)
@@ -143,6 +146,8 @@ impl Decoder {
 struct Events<'o> {
     from: usize,
     out: &'o mut Vec<Event>,
+    /// Levels that no price can say, left out.
+    far_levels: u32,
 }
 
 impl Events<'_> {
