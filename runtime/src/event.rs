@@ -127,6 +127,27 @@ pub struct Delta {
     pub side: BookSide,
 }
 
+/// What the venue lets be done with an instrument; numbers as in the contract's `market-state`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum MarketState {
+    /// The venue says something else.
+    #[default]
+    Unknown = 0,
+    /// Outside of its hours.
+    Closed = 1,
+    /// Orders are taken and not matched.
+    PreOpen = 2,
+    /// Orders are collected for one price.
+    Auction = 3,
+    /// Continuous.
+    Trading = 4,
+    /// Stopped for a moment by a rule of the venue.
+    Paused = 5,
+    /// Stopped.
+    Halted = 6,
+}
+
 /// Side of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -200,6 +221,8 @@ pub enum Body {
     Depth(Depth),
     /// A level of it.
     Delta(Delta),
+    /// What may be done with the instrument.
+    Status(MarketState),
     /// What became of an order.
     Execution(Execution),
     /// A record that holds nothing for a strategy (undecodable, or a message kind that no callback takes). It only moves the offset.

@@ -1,7 +1,7 @@
 //! One strategy on one shard, running: its guest, its clock and timers, its ledger, and what becomes of what it asks for.
 //!
-//! The order of things inside one event is fixed, because replay depends on it: timers that the event passes, each at its own
-//! time; then what the host has to say about their intents (`on-order` of denials), and about the intents of these calls, up to
+//! The order of things inside one event is fixed, because replay depends on it: time bars that the event closes and timers that it
+//! passes, each at its own time; then what the host has to say about their intents (`on-order` of denials), and about the intents of these calls, up to
 //! [`DENIAL_ROUNDS_MAX`] rounds; the event; and the same for its intents. What is left after the last round is told with the
 //! next event. The stream clock never goes back and is constant inside a callback.
 
@@ -11,16 +11,18 @@ use crossbeam_channel::Sender;
 use pinion_spec::ids::ClientOrderId;
 use pinion_spec::strategy::TradingState;
 
+use crate::bars::{Bar, Bars};
 use crate::book::{Applied, Books};
 use crate::clock::mono_ns;
 use crate::effects::Intent;
 use crate::egress::{OrderRoute, Outbound, Outbox};
-use crate::event::{Body, Event, FLAG_SNAPSHOT, Origin, Stamp};
-use crate::limits::{DENIAL_ROUNDS_MAX, INBOX_UPDATES_MAX, TIMER_CALLS_PER_EVENT_MAX, TIMERS_MAX};
+use crate::event::{Body, Event, FLAG_SNAPSHOT, Origin, Stamp, Trade};
+use crate::limits::{DENIAL_ROUNDS_MAX, DUE_CALLS_PER_EVENT_MAX, INBOX_UPDATES_MAX, TIMERS_MAX};
 use crate::metrics::{EventKind, Recorder, ShardMetrics, StrategyMetrics};
 use crate::risk::{self, Executions, Ledger, Limits, Request};
 use crate::sandbox::log::LogLevel;
-use crate::sandbox::{Call, Callbacks, Fault, FaultKind, Guest, Host, OrderUpdate};
+use crate::sandbox::{Call, Callbacks, Fault, FaultKind, Guest, Host, OrderUpdate, Wants};
+use crate::timers::Timers;
 
 /// Names an instance in this process; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,6 +47,15 @@ pub enum Notice {
         guest: Option<Box<dyn Guest>>,
         /// Another module took its place: what the old one did wrong is forgiven.
         swapped: bool,
+    },
+    /// A guest was to take another's place and did not; to be dropped off the worker.
+    Kept {
+        /// Which instance goes on with the guest that it has.
+        id: InstanceId,
+        /// The guest that was to come.
+        guest: Box<dyn Guest>,
+        /// Why.
+        why: String,
     },
     /// An instance was taken out; its guest to be dropped off the worker.
     Removed {
@@ -120,18 +131,23 @@ pub struct Turn<'a> {
     pub stamp: Stamp,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Timer {
-    at: u64,
-    id: u64,
+/// A guest that `on-init` has accepted, and whose wants can be met.
+pub struct ReadyGuest {
+    guest: Box<dyn Guest>,
+    callbacks: Callbacks,
+    bars: Bars,
 }
 
-/// A guest that `on-init` has accepted.
-pub struct ReadyGuest {
-    /// The guest.
-    pub guest: Box<dyn Guest>,
-    /// What it wants.
-    pub callbacks: Callbacks,
+impl ReadyGuest {
+    /// Calls `on-init`.
+    ///
+    /// # Errors
+    /// What the guest did wrong, or wants and cannot have.
+    pub fn init(mut guest: Box<dyn Guest>, params: &[(String, String)]) -> Result<Self, Fault> {
+        let Wants { callbacks, bars } = guest.init(params)?;
+        let bars = Bars::new(&bars, &guest.host().instruments).map_err(Fault::refused)?;
+        Ok(Self { guest, callbacks, bars })
+    }
 }
 
 /// A running instance.
@@ -143,9 +159,8 @@ pub struct Instance {
     strategy_hash: u32,
     /// Kept here while there is no guest to hold it.
     ledger: Option<Ledger>,
-    timers: Vec<Timer>,
-    /// Earliest timer, `u64::MAX` without one.
-    next_timer: u64,
+    timers: Timers,
+    bars: Bars,
     inbox: Vec<OrderUpdate>,
     /// The batch of `inbox` that is being told.
     telling: Vec<OrderUpdate>,
@@ -173,8 +188,8 @@ impl Instance {
             callbacks: ready.callbacks,
             strategy_hash,
             ledger: None,
-            timers: Vec::with_capacity(TIMERS_MAX),
-            next_timer: u64::MAX,
+            timers: Timers::default(),
+            bars: ready.bars,
             inbox: Vec::with_capacity(INBOX_UPDATES_MAX),
             telling: Vec::with_capacity(INBOX_UPDATES_MAX),
             now: 0,
@@ -208,11 +223,11 @@ impl Instance {
         &self.parts.route
     }
 
-    /// Whether a timer is due at a stream time.
+    /// Whether a timer or a time bar is due at a stream time.
     #[must_use]
     #[inline]
-    pub const fn timer_due(&self, ts: u64) -> bool {
-        self.next_timer <= ts
+    pub fn is_due(&self, ts: u64) -> bool {
+        self.timers.due() <= ts || self.bars.due() <= ts
     }
 
     /// Calls `on-start`.
@@ -230,11 +245,48 @@ impl Instance {
         let _ = turn.notices.send(Notice::Removed { id: self.parts.id, guest, metrics });
     }
 
-    /// Puts another guest in the place of this one, or of the one that faulted. Orders, positions, timers and the clock stay.
-    pub fn replace(&mut self, ready: ReadyGuest, route: Arc<OrderRoute>, swap: bool, turn: &mut Turn<'_>) {
-        if swap {
-            self.parts.metrics.swaps.add(1);
+    /// Puts another module's guest in the place of this one, or of the one that faulted. Orders, positions, timers, bars and the clock
+    /// stay, and state where both modules want it.
+    ///
+    /// # Errors
+    /// Why the state cannot be handed on; then nothing is replaced.
+    pub fn swap(&mut self, ready: ReadyGuest, route: Arc<OrderRoute>, turn: &mut Turn<'_>) -> Result<(), String> {
+        let mut ready = ready;
+        if let Err(why) = self.hand_on(&mut ready, turn) {
+            let _ = turn.notices.send(Notice::Kept { id: self.parts.id, guest: ready.guest, why: why.clone() });
+            return Err(why);
         }
+        self.parts.metrics.swaps.add(1);
+        self.replace(ready, route, true, turn);
+        Ok(())
+    }
+
+    /// State from this guest to the one that is to take its place.
+    fn hand_on(&mut self, ready: &mut ReadyGuest, turn: &mut Turn<'_>) -> Result<(), String> {
+        if !self.callbacks.wants(Callbacks::STATE) || !ready.callbacks.wants(Callbacks::STATE) {
+            return Ok(());
+        }
+        let now = self.now;
+        let Some(guest) = self.guest.as_mut() else { return Ok(()) };
+        guest.host().now = now;
+        let saved = match guest.save() {
+            Ok(saved) => saved,
+            Err(fault) => {
+                let why = format!("on-save of the module before: {fault}");
+                self.fault(fault, turn);
+                return Err(why);
+            }
+        };
+        ready.guest.host().now = now;
+        ready.guest.load(&saved).map_err(|fault| format!("on-load of version {}: {fault}", saved.version))
+    }
+
+    /// Puts a fresh guest of the same module in the place of the one that faulted.
+    pub fn revive(&mut self, ready: ReadyGuest, route: Arc<OrderRoute>, turn: &mut Turn<'_>) {
+        self.replace(ready, route, false, turn);
+    }
+
+    fn replace(&mut self, ready: ReadyGuest, route: Arc<OrderRoute>, swap: bool, turn: &mut Turn<'_>) {
         if self.guest.is_some() {
             self.call(&Call::Stop, turn);
         }
@@ -242,6 +294,8 @@ impl Instance {
         let _ = turn.notices.send(Notice::Retired { id: self.parts.id, guest, swapped: swap });
         self.parts.route = route;
         self.callbacks = ready.callbacks;
+        let before = std::mem::replace(&mut self.bars, ready.bars);
+        self.bars.go_on_from(before);
         let mut guest = ready.guest;
         if let Some(ledger) = self.ledger.take() {
             guest.host().ledger = ledger;
@@ -279,23 +333,36 @@ impl Instance {
         }
     }
 
-    /// Fires the timers due at or before `ts`, each at its own time, earliest first.
-    pub fn fire_timers(&mut self, ts: u64, turn: &mut Turn<'_>) {
-        for _ in 0..TIMER_CALLS_PER_EVENT_MAX {
-            if self.next_timer > ts {
+    /// Closes the bars and fires the timers due at or before `ts`, each at its own time, earliest first; at the same time bars first.
+    pub fn fire_due(&mut self, ts: u64, turn: &mut Turn<'_>) {
+        for _ in 0..DUE_CALLS_PER_EVENT_MAX {
+            let (bar, timer) = (self.bars.due(), self.timers.due());
+            if bar.min(timer) > ts {
                 break;
             }
-            let Some(index) = (0..self.timers.len()).min_by_key(|i| (self.timers[*i].at, self.timers[*i].id)) else {
-                break;
-            };
-            let timer = self.timers.swap_remove(index);
-            self.find_next_timer();
-            self.now = self.now.max(timer.at);
-            if self.callbacks.wants(Callbacks::TIMER) {
-                self.call(&Call::Timer { timer_id: timer.id, at: timer.at }, turn);
+            self.now = self.now.max(bar.min(timer));
+            if bar <= timer {
+                let closed = self.bars.close_due(self.now);
+                self.tell_bar(closed, turn);
+            } else if let Some(timer) = self.timers.pop() {
+                self.call_if(Callbacks::TIMER, || Call::Timer { timer_id: timer.id, at: timer.at }, turn);
             }
         }
         self.tell_denials(turn);
+    }
+
+    fn tell_bar(&mut self, bar: Option<Bar>, turn: &mut Turn<'_>) {
+        if let Some(bar) = bar {
+            self.call(&Call::Bar(bar), turn);
+        }
+    }
+
+    /// Bars take a trade after the guest has been told of it; also while there is none.
+    fn take_into_bars(&mut self, event: &Event, trade: &Trade, turn: &mut Turn<'_>) {
+        for series in 0..self.bars.len() {
+            let completed = self.bars.take(series, &event.head, trade, self.now);
+            self.tell_bar(completed, turn);
+        }
     }
 
     /// Presents an event that the feed's books have taken.
@@ -305,14 +372,20 @@ impl Instance {
         self.begin_record(event.origin);
         if self.guest.is_none() {
             self.parts.metrics.missed.add(u64::from(EventKind::of(event).is_some()));
-            if let Body::Execution(execution) = event.body {
-                self.execution(event, &execution, turn);
+            match event.body {
+                Body::Execution(execution) => self.execution(event, &execution, turn),
+                Body::Trade(trade) => self.take_into_bars(event, &trade, turn),
+                _ => {}
             }
             return;
         }
         match (event.body, applied) {
             (Body::Quote(quote), _) => self.call_if(Callbacks::QUOTE, || Call::Quote(event.head, quote), turn),
-            (Body::Trade(trade), _) => self.call_if(Callbacks::TRADE, || Call::Trade(event.head, trade), turn),
+            (Body::Trade(trade), _) => {
+                self.call_if(Callbacks::TRADE, || Call::Trade(event.head, trade), turn);
+                self.take_into_bars(event, &trade, turn);
+            }
+            (Body::Status(state), _) => self.call_if(Callbacks::STATUS, || Call::Status(event.head, state), turn),
             (Body::Depth(_), Applied::Begin { gap, cleared }) => {
                 if let Some(gap) = *gap {
                     self.call_if(Callbacks::GAP, || Call::Gap(event.head, gap), turn);
@@ -406,6 +479,14 @@ impl Instance {
             self.call_if(Callbacks::FILL, || Call::Fill(fill), turn);
         }
         self.call_if(Callbacks::ORDER, || Call::Order(update), turn);
+        if fill.is_some() && self.callbacks.wants(Callbacks::POSITION) {
+            let id = update.instrument_id;
+            let market = turn.books.as_deref().map(|books| books.reference(id));
+            let position = market.zip(self.ledger()).map(|(market, ledger)| ledger.position(id, &market));
+            if let Some(position) = position {
+                self.call(&Call::Position(id, position), turn);
+            }
+        }
     }
 
     #[inline]
@@ -460,18 +541,13 @@ impl Instance {
                 Intent::SetTimer { timer_id, at } => {
                     // A timer for now or before would fire for ever inside one event.
                     let at = if at == 0 { 0 } else { at.max(self.now + 1) };
-                    timers_full |= !set_timer(&mut self.timers, timer_id, at);
+                    timers_full |= !self.timers.set(timer_id, at);
                 }
             }
         }
-        self.find_next_timer();
         if timers_full {
             self.fault(Fault { kind: FaultKind::Intents, detail: format!("more than {TIMERS_MAX} timers set") }, turn);
         }
-    }
-
-    fn find_next_timer(&mut self) {
-        self.next_timer = self.timers.iter().map(|timer| timer.at).min().unwrap_or(u64::MAX);
     }
 
     /// Tells the guest which of its intents were denied, and so on for what it asks for then, a few rounds.
@@ -496,7 +572,6 @@ impl Instance {
         self.cancel_all(turn);
         self.inbox.clear();
         self.timers.clear();
-        self.next_timer = u64::MAX;
         if let Some(guest) = self.take_guest() {
             // Fails only when the control plane is gone, and then nobody is left to tell.
             let _ = turn.notices.send(Notice::Faulted { id: self.parts.id, fault, guest });
@@ -618,18 +693,4 @@ impl Desk<'_, '_> {
             Request::Modify { order_id, .. } | Request::Cancel { order_id } => self.ledger.instrument_of(*order_id),
         }
     }
-}
-
-/// Sets, replaces or (with `at` 0) clears a timer. False where there is no room for another.
-fn set_timer(timers: &mut Vec<Timer>, id: u64, at: u64) -> bool {
-    match timers.iter().position(|timer| timer.id == id) {
-        Some(index) if at == 0 => {
-            timers.swap_remove(index);
-        }
-        Some(index) => timers[index].at = at,
-        None if at == 0 => {}
-        None if timers.len() == TIMERS_MAX => return false,
-        None => timers.push(Timer { at, id }),
-    }
-    true
 }

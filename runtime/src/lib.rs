@@ -13,11 +13,13 @@ pub mod instruments;
 pub mod ring;
 pub mod worker;
 
+pub mod bars;
 pub mod book;
 pub mod effects;
 pub mod instance;
 pub mod risk;
 pub mod sandbox;
+pub mod timers;
 
 pub mod egress;
 pub mod offsets;

@@ -69,11 +69,19 @@ pub const ORDERS_GONE_MAX: usize = 1_024;
 /// Instruments beyond the declared ones that a ledger keeps a position for, when reports name them.
 pub const POSITIONS_UNDECLARED_MAX: usize = 64;
 
+/// Series of bars that one instance may want.
+pub const BAR_SERIES_MAX: usize = 16;
+/// Shortest time bar. What is shorter is better made from the trades themselves.
+pub const BAR_NS_MIN: u64 = 1_000_000;
+
+/// State that one module may leave to the next: written between two records, on the worker, at memory speed.
+pub const SAVED_BYTES_MAX: usize = 1 << 20;
+
 /// Timers that one instance may have set.
 pub const TIMERS_MAX: usize = 64;
 
-/// Timers that one event may fire in one instance; the rest fire with the next event, still in order.
-pub const TIMER_CALLS_PER_EVENT_MAX: usize = 64;
+/// Timers and time bars that one event may fire or close in one instance; the rest come with the next event, still in order.
+pub const DUE_CALLS_PER_EVENT_MAX: usize = 64;
 
 /// Denials that wait to be told to one guest; more are counted and not told.
 pub const INBOX_UPDATES_MAX: usize = 256;

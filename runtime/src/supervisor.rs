@@ -104,6 +104,11 @@ impl Supervisor {
                     self.due.retain(|(_, due)| *due != id);
                 }
             }
+            Notice::Kept { id, guest, why } => {
+                drop(guest);
+                let (tenant, strategy) = self.name(id);
+                tracing::error!(tenant, strategy, why, "state cannot be handed on; the module before goes on");
+            }
             Notice::Removed { id, guest, metrics } => {
                 drop(guest);
                 self.faults.remove(&id);

@@ -71,16 +71,25 @@ pub enum Command {
     },
     /// Stops an instance and takes it out.
     RemoveInstance(InstanceId),
-    /// Puts another guest in an instance's place (a swap, or a fresh guest after a fault).
-    Replace {
+    /// Puts another module's guest in an instance's place.
+    Swap {
         /// Which instance.
         id: InstanceId,
         /// The new guest.
         ready: ReadyGuest,
         /// Where its orders go: names the new module's digest.
         route: Arc<OrderRoute>,
-        /// Another module rather than the same one afresh.
-        swap: bool,
+        /// Gets why state could not be handed on, where it could not.
+        answer: Sender<Result<(), String>>,
+    },
+    /// Puts a fresh guest in the place of one that faulted.
+    Revive {
+        /// Which instance.
+        id: InstanceId,
+        /// The new guest.
+        ready: ReadyGuest,
+        /// Where its orders go.
+        route: Arc<OrderRoute>,
     },
     /// Changes what strategies may do.
     SetTradingState {
@@ -294,9 +303,9 @@ impl Worker {
             self.meter.begin(*first);
         }
         for slot in instances {
-            if let Some(instance) = self.instances[*slot].as_mut().filter(|i| i.timer_due(event.head.ts_recv)) {
+            if let Some(instance) = self.instances[*slot].as_mut().filter(|i| i.is_due(event.head.ts_recv)) {
                 self.meter.turn_to(*slot);
-                instance.fire_timers(event.head.ts_recv, &mut turn);
+                instance.fire_due(event.head.ts_recv, &mut turn);
             }
         }
         let applied = turn.books.as_mut().map_or(Applied::Ignored, |books| books.apply(event));
@@ -343,7 +352,7 @@ impl Worker {
             }
             let stream_now = port.last_ts.saturating_add(since);
             for instance in port.routes.iter().flatten().flatten() {
-                let Some(instance) = self.instances[*instance].as_mut().filter(|i| i.timer_due(stream_now)) else {
+                let Some(instance) = self.instances[*instance].as_mut().filter(|i| i.is_due(stream_now)) else {
                     continue;
                 };
                 let mut turn = Turn {
@@ -353,7 +362,7 @@ impl Worker {
                     killed: &self.killed,
                     stamp: Stamp { polled_ns: now, routed_ns: now },
                 };
-                instance.fire_timers(stream_now, &mut turn);
+                instance.fire_due(stream_now, &mut turn);
             }
         }
     }
@@ -467,8 +476,12 @@ impl Worker {
                 self.on_instance(id, |instance, turn| instance.stop(turn));
                 self.forget(id);
             }
-            Command::Replace { id, ready, route, swap } => {
-                self.on_instance(id, |instance, turn| instance.replace(ready, route, swap, turn));
+            Command::Swap { id, ready, route, answer } => {
+                // Fails only when nobody waits for it any more.
+                self.on_instance(id, |instance, turn| drop(answer.send(instance.swap(ready, route, turn))));
+            }
+            Command::Revive { id, ready, route } => {
+                self.on_instance(id, |instance, turn| instance.revive(ready, route, turn));
             }
             Command::SetLimits { id, limits } => self.on_instance(id, |instance, _| instance.set_limits(limits)),
             Command::SetTradingState { scope, state } => {

@@ -8,7 +8,7 @@
     (param i64 i32 i32 i64 i64 i64 i64 i64 i64 i64 i32 i32)
     (call $log (i32.const 1) (i32.const 65535) (i32.const 2)))
 
-  ;; on-init returns ok (0) with the callbacks it wants: quote (bit 0). The result lies at address 16.
+  ;; on-init returns ok (0) with the callbacks it wants: quote (bit 0); and no bars. The result lies at address 16.
   (func (export "pinion:strategy/handler@0.1.0#on-init") (param i32 i32 i32 i32) (result i32)
     (i32.store8 (i32.const 16) (i32.const 0))
     (i32.store16 (i32.const 20) (i32.const 1))
@@ -25,9 +25,14 @@
   (func (export "pinion:strategy/handler@0.1.0#on-book") (param i64 i32 i32 i64 i64 i64 i64 i64 i64 i64 i32 i32))
   (func (export "pinion:strategy/handler@0.1.0#on-gap") (param i64 i32 i64 i64 i64 i64))
   (func (export "pinion:strategy/handler@0.1.0#on-recovered") (param i64 i64))
+  (func (export "pinion:strategy/handler@0.1.0#on-status") (param i64 i32 i32 i64 i64 i64 i32))
+  (func (export "pinion:strategy/handler@0.1.0#on-bar") (param i64 i32 i32 i32 i32 i64 i64 i64 i64 i64 i64 i64 i64 i64))
   (func (export "pinion:strategy/handler@0.1.0#on-timer") (param i64 i64))
   (func (export "pinion:strategy/handler@0.1.0#on-order") (param i64 i64 i64 i64 i64 i32 i32 i64 i64 i64))
   (func (export "pinion:strategy/handler@0.1.0#on-fill") (param i64 i64 i64 i64 i64 i32 i64 i64 i64 i64 i32))
+  (func (export "pinion:strategy/handler@0.1.0#on-position") (param i64 i64 i64 i64 i64 i64 i64 i64))
   (func (export "pinion:strategy/handler@0.1.0#on-trading-state") (param i32))
+  (func (export "pinion:strategy/handler@0.1.0#on-save") (result i32) (i32.const 32))
+  (func (export "pinion:strategy/handler@0.1.0#on-load") (param i32 i32 i32) (result i32) (i32.const 48))
   (func (export "pinion:strategy/handler@0.1.0#on-stop"))
 )

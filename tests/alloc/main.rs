@@ -12,7 +12,7 @@ use counting::allocations;
 use pinion_runtime::egress::EgressMetrics;
 use pinion_runtime::event::{Event, Origin};
 use pinion_runtime::metrics::{Metrics, scrape};
-use pinion_runtime::sandbox::{Call, Callbacks, Compiler, Fault, Guest, Host, Sandbox, SandboxConfig};
+use pinion_runtime::sandbox::{Call, Compiler, Fault, Guest, Host, Sandbox, SandboxConfig, Saved, Wants};
 use pinion_tests::captures::SPOT;
 use pinion_tests::rig::{Rig, example, host_of, module, ready};
 use pinion_tests::stream;
@@ -24,8 +24,16 @@ struct Counted {
 }
 
 impl Guest for Counted {
-    fn init(&mut self, params: &[(String, String)]) -> Result<Callbacks, Fault> {
+    fn init(&mut self, params: &[(String, String)]) -> Result<Wants, Fault> {
         self.guest.init(params)
+    }
+
+    fn save(&mut self) -> Result<Saved, Fault> {
+        self.guest.save()
+    }
+
+    fn load(&mut self, saved: &Saved) -> Result<(), Fault> {
+        self.guest.load(saved)
     }
 
     fn call(&mut self, call: &Call) -> Result<(), Fault> {

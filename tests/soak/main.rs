@@ -63,13 +63,14 @@ fn ten_thousand_swaps_lose_no_event_double_none_and_keep_memory_flat() {
 
     let (mut rig, loaded) = start();
     let Loaded { id, route, metrics } = loaded;
+    let (answer, answers) = crossbeam_channel::unbounded();
     let every = records.len() / SWAPS;
     let mut swaps = 0;
     let mut resident_early = 0;
     for (index, record) in records.iter().enumerate() {
         rig.push(record);
         if index % every == 0 && swaps < SWAPS {
-            rig.command(Command::Replace { id, ready: guest(), route: route.clone(), swap: true });
+            rig.command(Command::Swap { id, ready: guest(), route: route.clone(), answer: answer.clone() });
             swaps += 1;
             if swaps % IN_FLIGHT == 0 {
                 rig.settle();
@@ -84,6 +85,7 @@ fn ten_thousand_swaps_lose_no_event_double_none_and_keep_memory_flat() {
         }
     }
     rig.settle();
+    assert!(answers.try_iter().all(|swapped| swapped == Ok(())));
     let grown = resident().saturating_sub(resident_early);
     for (kind, count) in FaultKind::ALL.iter().zip(&metrics.faults) {
         assert_eq!(count.get(), 0, "{}", kind.label());
@@ -104,7 +106,7 @@ fn ten_thousand_swaps_lose_no_event_double_none_and_keep_memory_flat() {
         let ready = guest();
         rig.settle();
         let begun_ns = mono_ns();
-        rig.command(Command::Replace { id, ready, route: route.clone(), swap: true });
+        rig.command(Command::Swap { id, ready, route: route.clone(), answer: answer.clone() });
         rig.push(record);
         rig.settle();
         gaps.push(Duration::from_nanos(mono_ns() - begun_ns));

@@ -5,7 +5,8 @@
 
 use pinion_runtime::effects::{self, Flood};
 use pinion_runtime::event::{self, BookSide};
-use pinion_runtime::sandbox::{Call, Callbacks, Fault, FaultKind, Guest, Host, log};
+use pinion_runtime::bars::{BarKind, BarSeries};
+use pinion_runtime::sandbox::{Call, Callbacks, Fault, FaultKind, Guest, Host, Saved, Wants, log};
 use pinion_spec::strategy::TradingState;
 use pinion_strategy as sdk;
 use pinion_strategy::{Params, Price, Size, Strategy};
@@ -26,11 +27,22 @@ impl<S: Strategy> Native<S> {
 }
 
 impl<S: Strategy + Send> Guest for Native<S> {
-    fn init(&mut self, params: &[(String, String)]) -> Result<Callbacks, Fault> {
+    fn init(&mut self, params: &[(String, String)]) -> Result<Wants, Fault> {
         let instruments: Vec<_> = self.host.instruments_in_order().into_iter().map(instrument).collect();
         let strategy = S::new(&Params::new(params.to_vec()), &instruments).map_err(Fault::refused)?;
+        let bars = strategy.bars().into_iter().map(bar_series).collect();
         self.strategy = Some(strategy);
-        Ok(Callbacks(S::WANTS.bits()))
+        Ok(Wants { callbacks: Callbacks(S::WANTS.bits()), bars })
+    }
+
+    fn save(&mut self) -> Result<Saved, Fault> {
+        let saved = self.strategy.as_ref().map(Strategy::on_save).unwrap_or_default();
+        Ok(Saved { version: saved.version, data: saved.data })
+    }
+
+    fn load(&mut self, saved: &Saved) -> Result<(), Fault> {
+        let saved = sdk::Saved { version: saved.version, data: saved.data.clone() };
+        self.strategy.as_mut().map_or(Ok(()), |strategy| strategy.on_load(saved).map_err(Fault::refused))
     }
 
     fn call(&mut self, call: &Call) -> Result<(), Fault> {
@@ -120,6 +132,30 @@ fn present<S: Strategy>(strategy: &mut S, host: &mut Imports<'_>, call: &Call) {
             strategy.on_gap(host, &gap);
         }
         Call::Recovered { instrument_id, sequence } => strategy.on_recovered(host, instrument_id, sequence),
+        Call::Status(h, state) => {
+            let status = sdk::Status { head: head(h), state: sdk::MarketState::ALL[state as usize] };
+            strategy.on_status(host, &status);
+        }
+        Call::Bar(b) => {
+            let bar = sdk::Bar {
+                instrument_id: b.instrument_id,
+                publisher_id: b.publisher_id,
+                series: b.series,
+                trades: b.trades,
+                late: b.late,
+                ts_open: b.ts_open,
+                ts_close: b.ts_close,
+                ts_recv: b.ts_recv,
+                open: Price(b.open),
+                high: Price(b.high),
+                low: Price(b.low),
+                close: Price(b.close),
+                volume: Size(b.volume),
+                buy_volume: Size(b.buy_volume),
+            };
+            strategy.on_bar(host, &bar);
+        }
+        Call::Position(id, of) => strategy.on_position(host, id, &position(of)),
         Call::Timer { timer_id, at } => strategy.on_timer(host, timer_id, at),
         Call::Order(u) => {
             let update = sdk::OrderUpdate {
@@ -177,6 +213,29 @@ fn instrument(i: &pinion_runtime::instruments::Instrument) -> sdk::Instrument {
         lot: Size(i.lot),
         size_exponent: i32::from(i.size_exponent),
         symbol: i.symbol.to_string(),
+    }
+}
+
+fn bar_series(series: sdk::BarSeries) -> BarSeries {
+    let sdk::BarSeries { instrument_id, kind, every, grace } = series;
+    let kind = match kind {
+        sdk::BarKind::Time => BarKind::Time,
+        sdk::BarKind::Trades => BarKind::Trades,
+        sdk::BarKind::Volume => BarKind::Volume,
+    };
+    BarSeries { instrument_id, kind, every, grace }
+}
+
+fn position(position: pinion_runtime::risk::Position) -> sdk::Position {
+    let known = |amount| Price(amount).is_defined().then_some(amount);
+    sdk::Position {
+        net: Size(position.net),
+        working_buy: Size(position.working_buy),
+        working_sell: Size(position.working_sell),
+        average_price: Price(position.average_price),
+        realized: known(position.realized),
+        unrealized: known(position.unrealized),
+        fees: known(position.fees),
     }
 }
 
@@ -248,12 +307,7 @@ impl sdk::Host for Imports<'_> {
     }
 
     fn position(&self, instrument_id: u64) -> sdk::Position {
-        let position = self.host.position(instrument_id);
-        sdk::Position {
-            net: Size(position.net),
-            working_buy: Size(position.working_buy),
-            working_sell: Size(position.working_sell),
-        }
+        position(self.host.position(instrument_id))
     }
 
     fn book_level(&self, instrument_id: u64, side: sdk::BookSide, depth: u32) -> Option<sdk::Level> {

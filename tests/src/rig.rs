@@ -92,10 +92,9 @@ pub fn host_of(strategy: &Strategy) -> Host {
 
 /// Calls `on-init` with a strategy's params.
 #[must_use]
-pub fn ready(mut guest: Box<dyn Guest>, strategy: &Strategy) -> ReadyGuest {
+pub fn ready(guest: Box<dyn Guest>, strategy: &Strategy) -> ReadyGuest {
     let params: Vec<_> = strategy.spec.params.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-    let callbacks = guest.init(&params).unwrap();
-    ReadyGuest { guest, callbacks }
+    ReadyGuest::init(guest, &params).unwrap()
 }
 
 impl Rig {

@@ -98,6 +98,21 @@ pub enum AppError {
         /// What its guest did.
         fault: Fault,
     },
+    /// What the module before has saved is not taken over by all instances.
+    #[error(
+        "strategy {strategy}: {kept} of {instances} instances cannot hand their state on and still run the module before: {why}; \
+         swap in a module that loads it, or one without the callback `state`"
+    )]
+    State {
+        /// The strategy.
+        strategy: String,
+        /// Instances that run the module before.
+        kept: usize,
+        /// Of how many.
+        instances: usize,
+        /// Why the first of them does.
+        why: String,
+    },
     /// The cores that were asked for cannot be had.
     #[error("pinning: {0}")]
     Pin(String),
@@ -409,13 +424,28 @@ impl App {
             handle.faults_before = handle.instances.iter().map(faults).sum();
         }
         let handle = self.handle(tenant, strategy)?;
+        let instances = handle.instances.len();
+        let (answer, answers) = crossbeam_channel::bounded(instances);
         for (instance, ready) in handle.instances.iter().zip(ready) {
             let route = Arc::new(handle.route(&instance.identity));
             instance.metrics.quarantined.set(0);
-            self.send(instance.worker, Command::Replace { id: instance.id, ready, route, swap: true });
+            self.send(instance.worker, Command::Swap { id: instance.id, ready, route, answer: answer.clone() });
         }
-        self.show_terms(handle);
-        Ok(())
+        drop(answer);
+        let kept = refusals(&answers, instances);
+        if kept.len() == instances && instances > 0 {
+            let handle = self.strategies.get_mut(&key).ok_or_else(unknown)?;
+            handle.module = old_module;
+            handle.strategy.spec.params = old_params;
+        }
+        self.show_terms(self.handle(tenant, strategy)?);
+        match kept.first() {
+            None => Ok(()),
+            Some(why) => {
+                let (strategy, kept, why) = (strategy.to_owned(), kept.len(), why.clone());
+                Err(AppError::State { strategy, kept, instances, why })
+            }
+        }
     }
 
     /// Changes what its figures are held against. Nothing of what runs is touched: workers are the operator's business.
@@ -443,7 +473,7 @@ impl App {
         let name = &handle.strategy.metadata.name;
         let ready = handle.ready_guest().map_err(|fault| AppError::Start { strategy: name.clone(), fault })?;
         let route = Arc::new(handle.route(&instance.identity));
-        self.send(instance.worker, Command::Replace { id, ready, route, swap: false });
+        self.send(instance.worker, Command::Revive { id, ready, route });
         Ok(())
     }
 
@@ -658,6 +688,21 @@ impl App {
 
 /// How long a change waits for workers to take it.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
+
+/// Why instances have not been swapped. One whose worker is held up will be when it can.
+fn refusals(answers: &Receiver<Result<(), String>>, instances: usize) -> Vec<String> {
+    let mut refused = Vec::new();
+    for _ in 0..instances {
+        match answers.recv_timeout(SETTLE_MAX) {
+            Ok(outcome) => refused.extend(outcome.err()),
+            Err(_) => {
+                tracing::warn!("a worker has not swapped its instances yet; it will when it can");
+                break;
+            }
+        }
+    }
+    refused
+}
 
 /// Waits for a thread. False where it panicked, which it has said itself.
 fn joined(thread: JoinHandle<()>) -> bool {

@@ -155,11 +155,10 @@ impl StrategyHandle {
             intents_per_call: spec.budget.intents_per_call as usize,
             log_bytes_per_second: spec.budget.log_bytes_per_second,
         });
-        let mut guest = self.module.instantiate(host, &spec.budget)?;
+        let guest = self.module.instantiate(host, &spec.budget)?;
         let params: Vec<(String, String)> =
             spec.params.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-        let callbacks = guest.init(&params)?;
-        Ok(ReadyGuest { guest, callbacks })
+        ReadyGuest::init(guest, &params)
     }
 
     /// An instance for a shard, not yet started.

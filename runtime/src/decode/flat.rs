@@ -341,7 +341,7 @@ pub fn encode(head: &Head, body: &Body, out: &mut Vec<u8>) -> bool {
             },
             out,
         ),
-        Body::Execution(_) | Body::Skip => return false,
+        Body::Status(_) | Body::Execution(_) | Body::Skip => return false,
     }
     true
 }

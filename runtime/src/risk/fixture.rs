@@ -151,8 +151,20 @@ impl Desk {
         self.ledger.apply_execution(order_id, &head, &execution).map(|(update, _)| update)
     }
 
+    /// The position, valued where there is no market.
+    pub(super) fn position(&self) -> Position {
+        let none = i64::MAX;
+        self.ledger.position(BTC, &Reference { bid: none, ask: none, ts_recv: 0, state: BookState::Empty })
+    }
+
+    /// Net, and what works to buy and to sell.
+    pub(super) fn sizes(&self) -> (i64, i64, i64) {
+        let Position { net, working_buy, working_sell, .. } = self.position();
+        (net, working_buy, working_sell)
+    }
+
     pub(super) fn net(&self) -> i64 {
-        self.ledger.position(BTC).net
+        self.position().net
     }
 }
 

@@ -16,8 +16,11 @@
 
 use super::Order;
 use super::limits::Limits;
+use super::money::{AMOUNT_UNDEFINED, Money};
 use super::orders::{Gone, Orders, Working};
 use super::throttle::Throttle;
+use crate::book::Reference;
+use crate::decode::decimal::PRICE_SCALE;
 use crate::effects::{OrderType, TimeInForce};
 use crate::event::{Execution, ExecutionKind, Head, Side};
 use crate::id_index::IdIndex;
@@ -34,8 +37,8 @@ pub enum Executions {
     Assumed,
 }
 
-/// A position as the guest sees it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// A position as the guest sees it; amounts of money are [`AMOUNT_UNDEFINED`] where they are not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// Bought minus sold.
     pub net: i64,
@@ -43,6 +46,29 @@ pub struct Position {
     pub working_buy: i64,
     /// Size of working sell orders: the most that can still fill.
     pub working_sell: i64,
+    /// What `net` was bought or sold at on average.
+    pub average_price: i64,
+    /// Gained by what was closed, at 1e-9 of the quote currency.
+    pub realized: i64,
+    /// What closing it at the market would gain now.
+    pub unrealized: i64,
+    /// Fees paid.
+    pub fees: i64,
+}
+
+impl Default for Position {
+    /// A flat one.
+    fn default() -> Self {
+        Self {
+            net: 0,
+            working_buy: 0,
+            working_sell: 0,
+            average_price: AMOUNT_UNDEFINED,
+            realized: 0,
+            unrealized: 0,
+            fees: 0,
+        }
+    }
 }
 
 /// Reports that were not what they should be, since the start.
@@ -70,20 +96,28 @@ pub(super) struct Held {
     pub(super) buy_best: i64,
     /// Lowest price of a working sell order, `i64::MAX` for none.
     pub(super) sell_best: i64,
-}
-
-impl Default for Held {
-    fn default() -> Self {
-        Self { net: 0, working_buy: 0, working_sell: 0, buy_best: i64::MIN, sell_best: i64::MAX }
-    }
+    /// `None` where it is not known.
+    money: Option<Money>,
+    /// Digits after the point of a size.
+    size_scale: u32,
 }
 
 impl Held {
-    fn position(&self) -> Position {
+    const fn new(money: Option<Money>, size_scale: u32) -> Self {
+        let (buy_best, sell_best) = (i64::MIN, i64::MAX);
+        Self { net: 0, working_buy: 0, working_sell: 0, buy_best, sell_best, money, size_scale }
+    }
+
+    fn position(&self, market: &Reference) -> Position {
+        let known = |amount: &dyn Fn(Money) -> i64| self.money.map_or(AMOUNT_UNDEFINED, amount);
         Position {
             net: nearest(self.net),
             working_buy: nearest(self.working_buy),
             working_sell: nearest(self.working_sell),
+            average_price: known(&|money| money.average_price(self.net)),
+            realized: known(&|money| money.realized(self.size_scale)),
+            unrealized: known(&|money| money.unrealized(self.net, market, self.size_scale)),
+            fees: known(&Money::fees),
         }
     }
 
@@ -142,14 +176,14 @@ impl Ledger {
             self.index.grow();
         }
         for id in limits.ids() {
-            self.hold(*id);
+            self.hold(*id, limits.get(*id).map_or(PRICE_SCALE, |limits| limits.size_scale));
         }
     }
 
-    /// The position in an instrument.
+    /// The position in an instrument, valued at this market.
     #[must_use]
-    pub fn position(&self, instrument_id: u64) -> Position {
-        self.place(instrument_id).map_or(Position::default(), |place| self.held[place].position())
+    pub fn position(&self, instrument_id: u64, market: &Reference) -> Position {
+        self.place(instrument_id).map_or(Position::default(), |place| self.held[place].position(market))
     }
 
     /// How many orders work.
@@ -263,7 +297,7 @@ impl Ledger {
         let rests = matches!(order.time_in_force(), TimeInForce::Gtc | TimeInForce::PostOnly)
             && order.order_type() == OrderType::Limit;
         if self.executions == Executions::Assumed && !rests {
-            self.trade(position, order.side(), order.size());
+            self.trade(position, order.side(), order.size(), None);
             self.orders.remember(Gone {
                 order_id: order.order_id(),
                 instrument_id: order.instrument_id(),
@@ -325,7 +359,7 @@ impl Ledger {
 
     /// Takes over an order that still works and that the ledger did not know. Returns its place.
     fn adopt(&mut self, order_id: u64, head: &Head, execution: &Execution) -> Option<usize> {
-        let position = self.hold(head.instrument_id);
+        let position = self.hold(head.instrument_id, PRICE_SCALE);
         let works =
             execution.leaves > 0 && !matches!(execution.kind, ExecutionKind::Cancelled | ExecutionKind::Expired);
         if works && let Some(position) = position {
@@ -379,7 +413,7 @@ impl Ledger {
         gone.filled = gone.filled.saturating_add(execution.size);
         let gone = *gone;
         if let Some(place) = self.place(gone.instrument_id) {
-            self.trade(place, gone.side, execution.size);
+            self.trade(place, gone.side, execution.size, Some((execution.price, execution.fee)));
         }
         let update = OrderUpdate {
             order_id,
@@ -411,7 +445,7 @@ impl Ledger {
                 let exposure = if order.requests == 0 { leaves } else { unfilled };
                 let price = order.price_worst;
                 self.expose(place, exposure, price);
-                self.trade(position, side, execution.size);
+                self.trade(position, side, execution.size, Some((execution.price, execution.fee)));
             }
             ExecutionKind::Replaced | ExecutionKind::Rejected => {
                 order.requests = order.requests.saturating_sub(1);
@@ -501,12 +535,15 @@ impl Ledger {
         }
     }
 
-    fn trade(&mut self, position: usize, side: Side, size: i64) {
+    /// Moves a position. Without a price and a fee, money is not known from then on.
+    fn trade(&mut self, position: usize, side: Side, size: i64, at: Option<(i64, i64)>) {
         let change = match side {
             Side::Buy => i128::from(size),
             Side::Sell => -i128::from(size),
         };
-        self.held[position].net += change;
+        let held = &mut self.held[position];
+        held.money = held.money.zip(at).and_then(|(money, (price, fee))| money.trade(held.net, change, price, fee));
+        held.net += change;
     }
 
     #[inline]
@@ -515,7 +552,7 @@ impl Ledger {
     }
 
     /// The place of an instrument's position, made where there is room.
-    fn hold(&mut self, instrument_id: u64) -> Option<usize> {
+    fn hold(&mut self, instrument_id: u64, size_scale: u32) -> Option<usize> {
         if let Some(place) = self.place(instrument_id) {
             return Some(place);
         }
@@ -523,7 +560,11 @@ impl Ledger {
         if place >= self.held_max || !self.index.insert(instrument_id, u32::try_from(place).ok()?) {
             return None;
         }
-        self.held.push(Held::default());
+        let money = match self.executions {
+            Executions::Reported => Some(Money::default()),
+            Executions::Assumed => None,
+        };
+        self.held.push(Held::new(money, size_scale));
         Some(place)
     }
 }

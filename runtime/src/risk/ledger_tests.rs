@@ -23,10 +23,10 @@ fn an_order_works_until_a_report_says_otherwise() {
     assert_eq!((accepted.status, accepted.tag, accepted.leaves), (OrderStatus::Accepted, 3, 8));
     let part = desk.report(1, Filled, Side::Buy, 99 * ONE, 6, 2).unwrap();
     assert_eq!((part.status, part.leaves, part.filled), (OrderStatus::PartFilled, 2, 6));
-    assert_eq!(desk.ledger.position(BTC), Position { net: 6, working_buy: 2, working_sell: 0 });
+    assert_eq!(desk.sizes(), (6, 2, 0));
     let filled = desk.report(1, Filled, Side::Buy, 99 * ONE, 2, 0).unwrap();
     assert_eq!((filled.status, filled.leaves, filled.filled), (OrderStatus::Filled, 0, 8));
-    assert_eq!(desk.ledger.position(BTC), Position { net: 8, working_buy: 0, working_sell: 0 });
+    assert_eq!(desk.sizes(), (8, 0, 0));
     assert_eq!(desk.ledger.working_len(), 0);
 }
 
@@ -39,7 +39,7 @@ fn rejected_cancelled_and_expired_orders_work_no_more() {
         desk.submit(sell(100 * ONE, 8)).unwrap();
         let update = desk.report(1, kind, Side::Sell, 100 * ONE, 8, 0).unwrap();
         assert_eq!((update.status, update.leaves), (status, 0));
-        assert_eq!(desk.ledger.position(BTC), Position::default());
+        assert_eq!(desk.sizes(), (0, 0, 0));
         assert_eq!(desk.ledger.working_len(), 0);
     }
 }
@@ -49,10 +49,10 @@ fn a_refused_modify_leaves_the_order_as_it_was() {
     let mut desk = reported();
     desk.submit(buy(99 * ONE, 4)).unwrap();
     desk.modify(1, 100 * ONE, 10).unwrap();
-    assert_eq!(desk.ledger.position(BTC).working_buy, 10);
+    assert_eq!(desk.sizes().1, 10);
     let update = desk.report(1, Rejected, Side::Buy, 99 * ONE, 4, 4).unwrap();
     assert_eq!((update.status, update.leaves, update.price), (OrderStatus::Rejected, 4, 99 * ONE));
-    assert_eq!(desk.ledger.position(BTC).working_buy, 4);
+    assert_eq!(desk.sizes().1, 4);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_fill_that_comes_after_the_end_still_moves_the_position() {
     desk.report(1, Cancelled, Side::Buy, 99 * ONE, 8, 0);
     let update = desk.report(1, Filled, Side::Buy, 99 * ONE, 2, 0).unwrap();
     assert_eq!((desk.net(), update.filled, update.leaves), (2, 2, 0));
-    assert_eq!(desk.ledger.position(BTC).working_buy, 0);
+    assert_eq!(desk.sizes().1, 0);
 }
 
 #[test]
@@ -99,11 +99,11 @@ fn a_fill_of_an_order_from_before_the_start_moves_the_position_by_the_reports_si
 fn what_still_works_from_before_the_start_counts_and_can_be_cancelled() {
     let mut desk = reported();
     desk.report(77, Filled, Side::Buy, 99 * ONE, 4, 6).unwrap();
-    assert_eq!(desk.ledger.position(BTC), Position { net: 4, working_buy: 6, working_sell: 0 });
+    assert_eq!(desk.sizes(), (4, 6, 0));
     assert_eq!(desk.submit(sell(99 * ONE, 2)).err(), Some(DenyReason::SelfMatch));
     assert!(desk.cancel(77).is_ok());
     desk.report(77, Cancelled, Side::Buy, 99 * ONE, 10, 0);
-    assert_eq!(desk.ledger.position(BTC), Position { net: 4, working_buy: 0, working_sell: 0 });
+    assert_eq!(desk.sizes(), (4, 0, 0));
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn more_filled_than_was_working_moves_the_position_by_all_of_it() {
     desk.submit(buy(99 * ONE, 4)).unwrap();
     desk.report(1, Filled, Side::Buy, 99 * ONE, 30, 0);
     assert_eq!((desk.net(), desk.ledger.counts().overfilled), (30, 1));
-    assert_eq!(desk.ledger.position(BTC).working_buy, 0);
+    assert_eq!(desk.sizes().1, 0);
     assert_eq!(desk.submit(buy(99 * ONE, 2)).err(), Some(DenyReason::MaxPosition));
     assert!(desk.submit(sell(100 * ONE, 2)).is_ok(), "the way back stays open");
 }
@@ -151,11 +151,11 @@ fn orders_whose_sum_does_not_fit_are_all_counted() {
     let mut desk = reported();
     desk.report(7, Accepted, Side::Buy, 99 * ONE, i64::MAX, i64::MAX);
     desk.report(8, Accepted, Side::Buy, 99 * ONE, i64::MAX, i64::MAX);
-    assert_eq!(desk.ledger.position(BTC).working_buy, i64::MAX);
+    assert_eq!(desk.sizes().1, i64::MAX);
     desk.report(8, Cancelled, Side::Buy, 0, 0, 0);
-    assert_eq!(desk.ledger.position(BTC).working_buy, i64::MAX, "the other one still works");
+    assert_eq!(desk.sizes().1, i64::MAX, "the other one still works");
     desk.report(7, Cancelled, Side::Buy, 0, 0, 0);
-    assert_eq!(desk.ledger.position(BTC), Position::default());
+    assert_eq!(desk.sizes(), (0, 0, 0));
 }
 
 proptest! {
@@ -177,8 +177,8 @@ proptest! {
         for order_id in 0..8 {
             desk.report_at(u64::MAX, order_id, Cancelled, Side::Buy, 0, 0, 0);
         }
-        let position = desk.ledger.position(BTC);
-        prop_assert_eq!((position.working_buy, position.working_sell, desk.ledger.working_len()), (0, 0, 0));
+        let (_, buy, sell) = desk.sizes();
+        prop_assert_eq!((buy, sell, desk.ledger.working_len()), (0, 0, 0));
     }
 }
 
@@ -192,13 +192,13 @@ fn without_reports_immediate_orders_are_filled_whole_and_resting_ones_work_until
     desk.submit(market(Side::Buy, 8)).unwrap();
     desk.submit(NewOrder { time_in_force: TimeInForce::Fok, ..sell(99 * ONE, 2) }).unwrap();
     desk.submit(NewOrder { time_in_force: TimeInForce::Ioc, ..sell(99 * ONE, 2) }).unwrap();
-    assert_eq!(desk.ledger.position(BTC), Position { net: 4, working_buy: 0, working_sell: 0 });
+    assert_eq!(desk.sizes(), (4, 0, 0));
     desk.submit(buy(99 * ONE, 4)).unwrap();
     desk.submit(NewOrder { time_in_force: TimeInForce::PostOnly, ..sell(100 * ONE, 6) }).unwrap();
-    assert_eq!(desk.ledger.position(BTC), Position { net: 4, working_buy: 4, working_sell: 6 });
+    assert_eq!(desk.sizes(), (4, 4, 6));
     desk.modify(4, 98 * ONE, 2).unwrap();
     desk.cancel(5).unwrap();
-    assert_eq!(desk.ledger.position(BTC), Position { net: 4, working_buy: 2, working_sell: 0 });
+    assert_eq!(desk.sizes(), (4, 2, 0));
     assert_eq!(desk.ledger.working_ids().collect::<Vec<_>>(), [4]);
     desk.next_id = 1;
     assert_eq!(desk.submit(buy(99 * ONE, 2)).err(), Some(DenyReason::DuplicateOrder));
@@ -214,6 +214,6 @@ fn new_limits_make_room_and_forget_nothing() {
     desk.limits = Limits::compile(&wider, &instruments()).unwrap();
     desk.ledger.fit(&desk.limits);
     assert!(desk.submit(buy(99 * ONE, 2)).is_ok());
-    assert_eq!(desk.ledger.position(BTC).working_buy, 10);
+    assert_eq!(desk.sizes().1, 10);
     assert_eq!(desk.ledger.working_ids().collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
 }

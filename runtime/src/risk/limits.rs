@@ -50,6 +50,8 @@ pub(super) struct InstrumentLimits {
     pub(super) order_notional_max: i128,
     /// At the instrument's exponent.
     pub(super) position_max: i64,
+    /// Digits after the point of a size.
+    pub(super) size_scale: u32,
 }
 
 /// The limits of one instance.
@@ -110,6 +112,7 @@ impl Limits {
                 order_size_max: size("maxOrderSize", risk.max_order_size)?,
                 order_notional_max: notional(risk.max_order_notional, instrument.size_exponent)?,
                 position_max: size("maxPosition", risk.max_position)?,
+                size_scale: u32::from(instrument.size_exponent.unsigned_abs()),
             });
         }
         Ok(limits)

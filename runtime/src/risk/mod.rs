@@ -14,6 +14,7 @@ mod change;
 mod check;
 mod ledger;
 mod limits;
+mod money;
 mod orders;
 mod reason;
 mod throttle;
@@ -25,6 +26,7 @@ pub use change::RiskChange;
 pub use check::{Context, check};
 pub use ledger::{Executions, Ledger, LedgerCounts, Position};
 pub use limits::{Limits, LimitsError};
+pub use money::AMOUNT_UNDEFINED;
 pub use reason::DenyReason;
 
 /// What a guest, or the host in its place, asks of the venue. A `cancel-all` is one `Cancel` for each of

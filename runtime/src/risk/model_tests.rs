@@ -269,7 +269,7 @@ fn run(executions: Executions, steps: &[Step]) -> Result<Trace, TestCaseError> {
         {
             let side = trace[before].unwrap().side();
             // By what the ledger knows: a fill whose report is on its way is not known.
-            let position = desk.ledger.position(BTC);
+            let position = desk.position();
             match side {
                 Side::Buy => prop_assert!(position.net + position.working_buy <= 0),
                 Side::Sell => prop_assert!(position.net - position.working_sell >= 0),
@@ -281,8 +281,7 @@ fn run(executions: Executions, steps: &[Step]) -> Result<Trace, TestCaseError> {
         }
         prop_assert!(desk.ledger.working_len() <= OPEN);
         if executions == Executions::Assumed {
-            let position = Position { net: venue.net, working_buy: most(Side::Buy), working_sell: most(Side::Sell) };
-            prop_assert_eq!(desk.ledger.position(BTC), position);
+            prop_assert_eq!(desk.sizes(), (venue.net, most(Side::Buy), most(Side::Sell)));
         }
     }
     // Once every request is answered and every report is in, the ledger and the venue agree.
@@ -294,8 +293,7 @@ fn run(executions: Executions, steps: &[Step]) -> Result<Trace, TestCaseError> {
     }
     let possible = venue.possible();
     let most = |side: Side| possible.values().filter(|o| o.0 == side).map(|o| o.1).sum::<i64>();
-    let position = Position { net: venue.net, working_buy: most(Side::Buy), working_sell: most(Side::Sell) };
-    prop_assert_eq!(desk.ledger.position(BTC), position);
+    prop_assert_eq!(desk.sizes(), (venue.net, most(Side::Buy), most(Side::Sell)));
     prop_assert_eq!(desk.ledger.working_len(), possible.len());
     Ok(trace)
 }

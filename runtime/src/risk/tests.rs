@@ -216,11 +216,11 @@ fn one_answer_of_two_does_not_free_what_the_other_may_take() {
     assert!(desk.modify(1, 99 * ONE, 4).is_ok());
     assert!(desk.modify(1, 99 * ONE, 10).is_ok());
     desk.report(1, ExecutionKind::Replaced, Side::Buy, 99 * ONE, 4, 4);
-    assert_eq!(desk.ledger.position(BTC).working_buy, 10);
+    assert_eq!(desk.sizes().1, 10);
     desk.report(1, ExecutionKind::Filled, Side::Buy, 99 * ONE, 2, 2);
-    assert_eq!(desk.ledger.position(BTC), Position { net: 2, working_buy: 8, working_sell: 0 });
+    assert_eq!(desk.sizes(), (2, 8, 0));
     desk.report(1, ExecutionKind::Replaced, Side::Buy, 99 * ONE, 10, 8);
-    assert_eq!(desk.ledger.position(BTC).working_buy, 8);
+    assert_eq!(desk.sizes().1, 8);
 }
 
 #[test]

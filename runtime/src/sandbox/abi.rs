@@ -40,7 +40,7 @@ macro_rules! head {
 }
 
 /// The exports of `handler`.
-const EXPORTS: [Signature; 13] = [
+const EXPORTS: [Signature; 18] = [
     ("on-init", &[I32, I32, I32, I32], &[I32]),
     ("on-start", &[], &[]),
     ("on-quote", head![I64, I64, I64, I64, I32, I32], &[]),
@@ -49,12 +49,20 @@ const EXPORTS: [Signature; 13] = [
     ("on-book", head![I64, I64, I64, I64, I32, I32], &[]),
     ("on-gap", &[I64, I32, I64, I64, I64, I64], &[]),
     ("on-recovered", &[I64, I64], &[]),
+    ("on-status", head![I32], &[]),
+    ("on-bar", &[I64, I32, I32, I32, I32, I64, I64, I64, I64, I64, I64, I64, I64, I64], &[]),
     ("on-timer", &[I64, I64], &[]),
     ("on-order", &[I64, I64, I64, I64, I64, I32, I32, I64, I64, I64], &[]),
     ("on-fill", &[I64, I64, I64, I64, I64, I32, I64, I64, I64, I64, I32], &[]),
+    ("on-position", &[I64, I64, I64, I64, I64, I64, I64, I64], &[]),
     ("on-trading-state", &[I32], &[]),
+    ("on-save", &[], &[I32]),
+    ("on-load", &[I32, I32, I32], &[I32]),
     ("on-stop", &[], &[]),
 ];
+
+/// The callbacks that return something, and so may have something to free.
+pub(super) const RETURNING: [&str; 3] = ["on-init", "on-save", "on-load"];
 
 /// The name under which a core module exports a callback.
 pub(super) fn export(callback: &str) -> String {
@@ -84,6 +92,6 @@ pub(super) fn matches(types: TypesRef<'_>) -> bool {
     }) && EXPORTS.iter().all(|signature| has(&export(signature.0), signature))
         && has(REALLOC, &(REALLOC, &[I32, I32, I32, I32], &[I32]))
         && exported(MEMORY).is_some_and(|ty| matches!(ty, EntityType::Memory(memory) if !memory.memory64))
-        && exported(&post_return("on-init")).is_none_or(|ty| function(ty, &("on-init", &[I32], &[])))
+        && RETURNING.iter().all(|name| exported(&post_return(name)).is_none_or(|ty| function(ty, &(name, &[I32], &[]))))
         && exported(INITIALIZE).is_none_or(|ty| function(ty, &(INITIALIZE, &[], &[])))
 }

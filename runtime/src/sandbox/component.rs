@@ -12,13 +12,13 @@ use wasmtime::{Store, StoreContextMut};
 use super::cpu::{self, Allowance};
 use super::fault::{Refusal, fault, instantiation_fault};
 use super::records::{
-    WitBook, WitBookDelta, WitBookSide, WitCallbacks, WitFill, WitGap, WitInstrument, WitLevel, WitLogLevel,
-    WitNewOrder, WitOrderUpdate, WitPosition, WitQuote, WitTrade, WitTradingState,
+    WitBar, WitBook, WitBookDelta, WitBookSide, WitCallbacks, WitFill, WitGap, WitInstrument, WitLevel, WitLogLevel,
+    WitNewOrder, WitOrderUpdate, WitPosition, WitQuote, WitSaved, WitStatus, WitTrade, WitTradingState, WitWants,
 };
-use super::state::{State, store};
-use super::{Call, Callbacks, Fault, Guest, Host, abi, scalars};
+use super::state::{State, settled, store};
+use super::{Call, Callbacks, Fault, Guest, Host, Saved, Wants, abi, scalars};
 use crate::effects::NewOrder;
-use crate::limits::LOG_MESSAGE_BYTES_MAX;
+use crate::limits::{GUEST_STRING_BYTES_MAX, LOG_MESSAGE_BYTES_MAX, SAVED_BYTES_MAX};
 use pinion_spec::strategy::Budget;
 
 /// An instance in the component lane.
@@ -33,10 +33,15 @@ pub(super) struct ComponentGuest {
     on_book: TypedFunc<(WitBook,), ()>,
     on_gap: TypedFunc<(WitGap,), ()>,
     on_recovered: TypedFunc<(u64, u64), ()>,
+    on_status: TypedFunc<(WitStatus,), ()>,
+    on_bar: TypedFunc<(WitBar,), ()>,
     on_timer: TypedFunc<(u64, u64), ()>,
     on_order: TypedFunc<(WitOrderUpdate,), ()>,
     on_fill: TypedFunc<(WitFill,), ()>,
+    on_position: TypedFunc<(u64, WitPosition), ()>,
     on_trading_state: TypedFunc<(WitTradingState,), ()>,
+    on_save: TypedFunc<(), (WitSaved,)>,
+    on_load: TypedFunc<(WitSaved,), (Result<(), String>,)>,
     on_stop: TypedFunc<(), ()>,
 }
 
@@ -69,23 +74,42 @@ impl ComponentGuest {
             on_book: callback(instance, &mut store, "on-book")?,
             on_gap: callback(instance, &mut store, "on-gap")?,
             on_recovered: callback(instance, &mut store, "on-recovered")?,
+            on_status: callback(instance, &mut store, "on-status")?,
+            on_bar: callback(instance, &mut store, "on-bar")?,
             on_timer: callback(instance, &mut store, "on-timer")?,
             on_order: callback(instance, &mut store, "on-order")?,
             on_fill: callback(instance, &mut store, "on-fill")?,
+            on_position: callback(instance, &mut store, "on-position")?,
             on_trading_state: callback(instance, &mut store, "on-trading-state")?,
+            on_save: callback(instance, &mut store, "on-save")?,
+            on_load: callback(instance, &mut store, "on-load")?,
             on_stop: callback(instance, &mut store, "on-stop")?,
             allowance: Allowance::call(budget),
             store,
         })
     }
 
-    fn call_init(&mut self, params: &[(String, String)]) -> wasmtime::Result<Result<WitCallbacks, String>> {
+    fn call_init(&mut self, params: &[(String, String)]) -> wasmtime::Result<Result<WitWants, String>> {
         let host = &self.store.data().host;
         let instruments: Vec<_> = host.instruments_in_order().into_iter().map(WitInstrument::from).collect();
         let on_init = self
             .on_init
-            .typed::<(&[(String, String)], &[WitInstrument]), (Result<WitCallbacks, String>,)>(&self.store)?;
+            .typed::<(&[(String, String)], &[WitInstrument]), (Result<WitWants, String>,)>(&self.store)?;
         Ok(on_init.call(&mut self.store, (params, &instruments))?.0)
+    }
+
+    fn call_save(&mut self) -> wasmtime::Result<WitSaved> {
+        // What is copied out of a guest is metered; nothing else of what it returns is as large.
+        self.store.set_hostcall_fuel(SAVED_BYTES_MAX + GUEST_STRING_BYTES_MAX);
+        let saved = self.on_save.call(&mut self.store, ());
+        self.store.set_hostcall_fuel(GUEST_STRING_BYTES_MAX);
+        let (saved,) = saved?;
+        if saved.data.len() > SAVED_BYTES_MAX { Err(Refusal::Saved(saved.data.len()).into()) } else { Ok(saved) }
+    }
+
+    fn call_load(&mut self, saved: &Saved) -> wasmtime::Result<Result<(), String>> {
+        let saved = WitSaved { version: saved.version, data: saved.data.clone() };
+        Ok(self.on_load.call(&mut self.store, (saved,))?.0)
     }
 
     #[cold]
@@ -118,19 +142,24 @@ where
 }
 
 impl Guest for ComponentGuest {
-    fn init(&mut self, params: &[(String, String)]) -> Result<Callbacks, Fault> {
+    fn init(&mut self, params: &[(String, String)]) -> Result<Wants, Fault> {
         cpu::begin(&mut self.store, Allowance::COLD);
-        match self.call_init(params) {
-            Ok(Ok(callbacks)) => {
-                self.store.data_mut().host.commit();
-                Ok(callbacks_of(callbacks))
-            }
-            Ok(Err(why)) => {
-                self.store.data_mut().host.discard();
-                Err(Fault::refused(why))
-            }
-            Err(error) => Err(self.fault(&error)),
-        }
+        let outcome = self.call_init(params);
+        let WitWants { callbacks, bars } = settled(&mut self.store, outcome)?;
+        Ok(Wants { callbacks: callbacks_of(callbacks), bars: bars.into_iter().map(Into::into).collect() })
+    }
+
+    fn save(&mut self) -> Result<Saved, Fault> {
+        cpu::begin(&mut self.store, Allowance::COLD);
+        let outcome = self.call_save().map(Ok);
+        let WitSaved { version, data } = settled(&mut self.store, outcome)?;
+        Ok(Saved { version, data })
+    }
+
+    fn load(&mut self, saved: &Saved) -> Result<(), Fault> {
+        cpu::begin(&mut self.store, Allowance::COLD);
+        let outcome = self.call_load(saved);
+        settled(&mut self.store, outcome)
     }
 
     fn call(&mut self, call: &Call) -> Result<(), Fault> {
@@ -144,9 +173,12 @@ impl Guest for ComponentGuest {
             Call::Book(head, book) => self.on_book.call(store, (WitBook::from(head, book),)),
             Call::Gap(head, gap) => self.on_gap.call(store, (WitGap::from(head, gap),)),
             Call::Recovered { instrument_id, sequence } => self.on_recovered.call(store, (instrument_id, sequence)),
+            Call::Status(head, state) => self.on_status.call(store, (WitStatus::from(head, state),)),
+            Call::Bar(bar) => self.on_bar.call(store, (WitBar::from(bar),)),
             Call::Timer { timer_id, at } => self.on_timer.call(store, (timer_id, at)),
             Call::Order(update) => self.on_order.call(store, (WitOrderUpdate::from(update),)),
             Call::Fill(fill) => self.on_fill.call(store, (WitFill::from(fill),)),
+            Call::Position(id, position) => self.on_position.call(store, (id, WitPosition::from(position))),
             Call::TradingState(state) => self.on_trading_state.call(store, (WitTradingState::from(state),)),
             Call::Start => self.on_start.call(store, ()),
             Call::Stop => self.on_stop.call(store, ()),
@@ -180,6 +212,9 @@ fn callbacks_of(flags: WitCallbacks) -> Callbacks {
         (WitCallbacks::ORDER, Callbacks::ORDER),
         (WitCallbacks::FILL, Callbacks::FILL),
         (WitCallbacks::TRADING_STATE, Callbacks::TRADING_STATE),
+        (WitCallbacks::STATUS, Callbacks::STATUS),
+        (WitCallbacks::POSITION, Callbacks::POSITION),
+        (WitCallbacks::STATE, Callbacks::STATE),
     ];
     Callbacks(bits.into_iter().filter(|(wit, _)| flags & *wit == *wit).fold(0, |all, (_, ours)| all | ours.0))
 }
@@ -220,9 +255,7 @@ pub(super) fn define(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         Ok((store.data().host.instrument(id).map(WitInstrument::from),))
     })?;
     host.func_wrap("position", |store: Context<'_>, (id,): (u64,)| {
-        let position = store.data().host.position(id);
-        let (net, working_buy, working_sell) = (position.net, position.working_buy, position.working_sell);
-        Ok((WitPosition { net, working_buy, working_sell },))
+        Ok((WitPosition::from(store.data().host.position(id)),))
     })?;
     host.func_wrap("book-level", |store: Context<'_>, (id, side, depth): (u64, WitBookSide, u32)| {
         let side = scalars::book_side(side as u32)?;

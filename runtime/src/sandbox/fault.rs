@@ -7,7 +7,7 @@ use wasmtime::{Trap, WasmBacktrace};
 
 use super::{Fault, FaultKind};
 use crate::effects::Flood;
-use crate::limits::{FAULT_DETAIL_BYTES_MAX, GUEST_STRING_BYTES_MAX, GUEST_TABLE_ELEMENTS_MAX};
+use crate::limits::{FAULT_DETAIL_BYTES_MAX, GUEST_STRING_BYTES_MAX, GUEST_TABLE_ELEMENTS_MAX, SAVED_BYTES_MAX};
 
 /// What our own side of the boundary refuses; carried through wasmtime's error and found again here.
 #[derive(Debug, Clone, Copy, Error, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(super) enum Refusal {
     Utf8,
     #[error("text of {0} bytes, over the limit of {GUEST_STRING_BYTES_MAX}")]
     TooLong(usize),
+    #[error("saved state of {0} bytes, over the limit of {SAVED_BYTES_MAX}")]
+    Saved(usize),
     #[error("the host was called from inside cabi_realloc or a post-return function")]
     Reentrance,
 }
@@ -42,7 +44,7 @@ impl Refusal {
     const fn kind(self) -> FaultKind {
         match self {
             Self::Flood => FaultKind::Intents,
-            Self::Memory { .. } | Self::Table(_) => FaultKind::Memory,
+            Self::Memory { .. } | Self::Table(_) | Self::Saved(_) => FaultKind::Memory,
             Self::OutOfBounds { .. } | Self::Unaligned { .. } | Self::Enum { .. } | Self::Utf8 | Self::TooLong(_) => {
                 FaultKind::BadPointer
             }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use super::gauges::Gauges;
 use super::log::{LogBuffer, LogLevel};
-use crate::book::{Books, Level};
+use crate::book::{BookState, Books, Level, Reference};
 use crate::effects::{Effects, Flood, Intent, NewOrder};
-use crate::event::{BookSide, order_id};
+use crate::event::{BookSide, PRICE_UNDEFINED, order_id};
 use crate::instruments::{Instrument, Instruments};
 use crate::limits::RECORD_INTENTS_MAX;
 use crate::risk::{Ledger, Position};
@@ -83,6 +83,13 @@ impl Host {
     /// The callback returned: its gauges take effect; its intents are the worker's to take.
     #[inline]
     pub fn commit(&mut self) {
+        self.gauges.commit();
+    }
+
+    /// A call that may ask for nothing returned (`on-init`, `on-save`, `on-load`): what it asked for is dropped.
+    pub fn commit_nothing(&mut self) {
+        self.effects.discard();
+        self.record_orders = self.record_orders_before;
         self.gauges.commit();
     }
 
@@ -163,7 +170,13 @@ impl Host {
     #[must_use]
     #[inline]
     pub fn position(&self, instrument_id: u64) -> Position {
-        self.ledger.position(instrument_id)
+        self.ledger.position(instrument_id, &self.market(instrument_id))
+    }
+
+    /// The market that positions are valued at. Outside of a call that lends the books there is none.
+    fn market(&self, instrument_id: u64) -> Reference {
+        let none = Reference { bid: PRICE_UNDEFINED, ask: PRICE_UNDEFINED, ts_recv: 0, state: BookState::Empty };
+        self.books.as_ref().map_or(none, |books| books.reference(instrument_id))
     }
 
     /// `book-level`. Outside a call on market data there are no books, and no level.

@@ -94,10 +94,19 @@ fn position(mut caller: Caller<'_, State>, instrument_id: u64, result: u32) -> w
     let (memory, state) = reach(&mut caller)?;
     let position = state.host.position(instrument_id);
     aligned(result, 8)?;
-    Record(bytes_mut(memory, result, 24)?)
-        .put(0, position.net.to_le_bytes())
-        .put(8, position.working_buy.to_le_bytes())
-        .put(16, position.working_sell.to_le_bytes());
+    let fields = [
+        position.net,
+        position.working_buy,
+        position.working_sell,
+        position.average_price,
+        position.realized,
+        position.unrealized,
+        position.fees,
+    ];
+    let mut record = Record(bytes_mut(memory, result, 56)?);
+    for (place, field) in fields.into_iter().enumerate() {
+        record.put(place * 8, field.to_le_bytes());
+    }
     Ok(())
 }
 
@@ -187,7 +196,7 @@ pub(super) fn lower_instruments(mut store: impl AsContextMut<Data = State>) -> w
     Ok((list, len))
 }
 
-fn put_bytes(mut store: impl AsContextMut<Data = State>, bytes: &[u8]) -> wasmtime::Result<(u32, u32)> {
+pub(super) fn put_bytes(mut store: impl AsContextMut<Data = State>, bytes: &[u8]) -> wasmtime::Result<(u32, u32)> {
     let len = u32::try_from(bytes.len())?;
     let pointer = allocate(&mut store, 1, len)?;
     let core = core(&store)?;

@@ -47,6 +47,13 @@ impl Record<'_> {
     }
 }
 
+/// The little-endian u64 at `offset` of a record.
+pub(super) fn u64_at(record: &[u8], offset: usize) -> u64 {
+    let mut field = [0; 8];
+    field.copy_from_slice(&record[offset..offset + 8]);
+    u64::from_le_bytes(field)
+}
+
 /// The little-endian u32 at `offset` of a record.
 pub(super) fn u32_at(record: &[u8], offset: usize) -> u32 {
     let mut field = [0; 4];

@@ -36,8 +36,10 @@ mod tests;
 
 use pinion_spec::strategy::TradingState;
 
-use crate::event::{Delta, Execution, Head, Quote, Trade};
+use crate::bars::{Bar, BarSeries};
+use crate::event::{Delta, Execution, Head, MarketState, Quote, Trade};
 use crate::limits::FAULT_DETAIL_BYTES_MAX;
+use crate::risk::Position;
 pub use artefact::{Digest, Lane};
 pub use compile::{CompileLimits, Compiler};
 pub use host::{Host, HostConfig};
@@ -66,8 +68,14 @@ impl Callbacks {
     pub const FILL: Self = Self(1 << 7);
     /// `on-trading-state`.
     pub const TRADING_STATE: Self = Self(1 << 8);
+    /// `on-status`.
+    pub const STATUS: Self = Self(1 << 9);
+    /// `on-position`.
+    pub const POSITION: Self = Self(1 << 10);
+    /// `on-save` and `on-load`.
+    pub const STATE: Self = Self(1 << 11);
     /// Every one.
-    pub const ALL: Self = Self((1 << 9) - 1);
+    pub const ALL: Self = Self((1 << 12) - 1);
 
     /// Whether all of `other` are wanted.
     #[must_use]
@@ -75,6 +83,24 @@ impl Callbacks {
     pub const fn wants(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
+}
+
+/// What a guest wants to be called with, as `on-init` returned it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// The callbacks.
+    pub callbacks: Callbacks,
+    /// The bars, not yet checked.
+    pub bars: Vec<BarSeries>,
+}
+
+/// What one module leaves to the next.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// Of the data's own schema.
+    pub version: u32,
+    /// At most [`crate::limits::SAVED_BYTES_MAX`].
+    pub data: Vec<u8>,
 }
 
 /// The host's book after a whole depth update, as `on-book` gets it.
@@ -184,6 +210,10 @@ pub enum Call {
         /// The sequence it stands at.
         sequence: u64,
     },
+    /// `on-status`
+    Status(Head, MarketState),
+    /// `on-bar`
+    Bar(Bar),
     /// `on-timer`
     Timer {
         /// The guest's own id.
@@ -195,6 +225,8 @@ pub enum Call {
     Order(OrderUpdate),
     /// `on-fill`
     Fill(Fill),
+    /// `on-position`
+    Position(u64, Position),
     /// `on-trading-state`
     TradingState(TradingState),
     /// `on-stop`
@@ -263,11 +295,23 @@ impl Fault {
 ///
 /// After a [`Fault`] the guest is not called again; its owner replaces it.
 pub trait Guest: Send {
-    /// Calls `on-init` and returns the callbacks it wants.
+    /// Calls `on-init` and returns what it wants. What it asked for is dropped.
     ///
     /// # Errors
     /// [`FaultKind::Init`] where the guest refuses, else what it did wrong.
-    fn init(&mut self, params: &[(String, String)]) -> Result<Callbacks, Fault>;
+    fn init(&mut self, params: &[(String, String)]) -> Result<Wants, Fault>;
+
+    /// Calls `on-save`. What it asked for is dropped.
+    ///
+    /// # Errors
+    /// What the guest did wrong.
+    fn save(&mut self) -> Result<Saved, Fault>;
+
+    /// Calls `on-load`. What it asked for is dropped.
+    ///
+    /// # Errors
+    /// [`FaultKind::Init`] where the guest refuses, else what it did wrong.
+    fn load(&mut self, saved: &Saved) -> Result<(), Fault>;
 
     /// Calls one callback. What it asked for is then in `host().effects`; after a fault there is nothing in it.
     ///

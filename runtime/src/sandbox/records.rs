@@ -4,8 +4,10 @@
 use wasmtime::component::{ComponentType, Lift, Lower, flags};
 
 use super::scalars;
+use crate::bars::{Bar, BarKind, BarSeries};
 use super::{BookTop, Fill, Gap, OrderUpdate};
-use crate::event::{Delta, Head, PRICE_UNDEFINED, Quote, Trade};
+use crate::event::{Delta, Head, MarketState, PRICE_UNDEFINED, Quote, Trade};
+use crate::risk::Position;
 
 /// An enum that goes to the guest, made from a number of ours, or comes from it, checked by wasmtime.
 macro_rules! wit_enum {
@@ -43,6 +45,16 @@ wit_enum!(WitOrderType { Limit = "limit", Market = "market" });
 wit_enum!(WitTimeInForce { Gtc = "gtc", Ioc = "ioc", Fok = "fok", PostOnly = "post-only" });
 wit_enum!(WitTradingState { Active = "active", Reducing = "reducing", Halted = "halted" });
 wit_enum!(WitLogLevel { Debug = "debug", Info = "info", Warn = "warn", Error = "error" });
+wit_enum!(WitBarKind { Time = "time", Trades = "trades", Volume = "volume" });
+wit_enum!(WitMarketState {
+    Unknown = "unknown",
+    Closed = "closed",
+    PreOpen = "pre-open",
+    Auction = "auction",
+    Trading = "trading",
+    Paused = "paused",
+    Halted = "halted",
+});
 wit_enum!(WitOrderStatus {
     Denied = "denied",
     Accepted = "accepted",
@@ -86,6 +98,7 @@ of_number! {
     WitBookSide: None, Bid, Ask;
     WitLiquidity: Unknown, Maker, Taker;
     WitTradingState: Active, Reducing, Halted;
+    WitMarketState: Unknown, Closed, PreOpen, Auction, Trading, Paused, Halted;
     WitOrderStatus: Denied, Accepted, Rejected, Replaced, Cancelled, Expired, PartFilled, Filled;
     WitDenyReason: None, InvalidPrice, InvalidSize, InvalidTick, InvalidLot, UnknownInstrument, InstrumentNotAllowed, MaxOrderSize, MaxOrderNotional, PriceCollar, NoReferencePrice, MessageRate, MaxOpenOrders, MaxPosition, DuplicateOrder, UnknownOrder, StaleBook, CrossedBook, GappedBook, TradingStateReducing, TradingStateHalted, KillSwitch, SelfMatch, Overflow;
 }
@@ -110,6 +123,12 @@ flags! {
         const FILL;
         #[component(name = "trading-state")]
         const TRADING_STATE;
+        #[component(name = "status")]
+        const STATUS;
+        #[component(name = "position")]
+        const POSITION;
+        #[component(name = "state")]
+        const STATE;
     }
 }
 
@@ -171,6 +190,14 @@ wit_event!(WitBook {
     bid_levels: u32 = "bid-levels",
     ask_levels: u32 = "ask-levels",
 });
+
+wit_event!(WitStatus { state: WitMarketState = "state" });
+
+impl WitStatus {
+    pub(super) fn from(h: Head, state: MarketState) -> Self {
+        Self::new(h, WitMarketState::of(state as u32))
+    }
+}
 
 impl WitQuote {
     pub(super) fn from(h: Head, q: Quote) -> Self {
@@ -328,11 +355,111 @@ impl WitInstrument {
 #[derive(Debug, Clone, Copy, ComponentType, Lower)]
 #[component(record)]
 pub(super) struct WitPosition {
-    pub(super) net: i64,
+    net: i64,
     #[component(name = "working-buy")]
-    pub(super) working_buy: i64,
+    working_buy: i64,
     #[component(name = "working-sell")]
-    pub(super) working_sell: i64,
+    working_sell: i64,
+    #[component(name = "average-price")]
+    average_price: i64,
+    realized: i64,
+    unrealized: i64,
+    fees: i64,
+}
+
+impl WitPosition {
+    pub(super) const fn from(position: Position) -> Self {
+        let Position { net, working_buy, working_sell, average_price, realized, unrealized, fees } = position;
+        Self { net, working_buy, working_sell, average_price, realized, unrealized, fees }
+    }
+}
+
+/// `bar`
+#[derive(Debug, Clone, Copy, ComponentType, Lower)]
+#[component(record)]
+pub(super) struct WitBar {
+    #[component(name = "instrument-id")]
+    instrument_id: u64,
+    #[component(name = "publisher-id")]
+    publisher_id: u32,
+    series: u32,
+    trades: u32,
+    late: u32,
+    #[component(name = "ts-open")]
+    ts_open: u64,
+    #[component(name = "ts-close")]
+    ts_close: u64,
+    #[component(name = "ts-recv")]
+    ts_recv: u64,
+    open: i64,
+    high: i64,
+    low: i64,
+    close: i64,
+    volume: i64,
+    #[component(name = "buy-volume")]
+    buy_volume: i64,
+}
+
+impl WitBar {
+    pub(super) const fn from(bar: Bar) -> Self {
+        let Bar { instrument_id, publisher_id, series, trades, late, ts_open, ts_close, ts_recv, .. } = bar;
+        let Bar { open, high, low, close, volume, buy_volume, .. } = bar;
+        Self {
+            instrument_id,
+            publisher_id,
+            series,
+            trades,
+            late,
+            ts_open,
+            ts_close,
+            ts_recv,
+            open,
+            high,
+            low,
+            close,
+            volume,
+            buy_volume,
+        }
+    }
+}
+
+/// `bar-series`
+#[derive(Debug, Clone, Copy, ComponentType, Lift)]
+#[component(record)]
+pub(super) struct WitBarSeries {
+    #[component(name = "instrument-id")]
+    instrument_id: u64,
+    kind: WitBarKind,
+    every: u64,
+    grace: u64,
+}
+
+impl From<WitBarSeries> for BarSeries {
+    fn from(series: WitBarSeries) -> Self {
+        let WitBarSeries { instrument_id, kind, every, grace } = series;
+        let kind = match kind {
+            WitBarKind::Time => BarKind::Time,
+            WitBarKind::Trades => BarKind::Trades,
+            WitBarKind::Volume => BarKind::Volume,
+        };
+        Self { instrument_id, kind, every, grace }
+    }
+}
+
+/// `wants`
+#[derive(Debug, Clone, ComponentType, Lift)]
+#[component(record)]
+pub(super) struct WitWants {
+    pub(super) callbacks: WitCallbacks,
+    pub(super) bars: Vec<WitBarSeries>,
+}
+
+/// `saved`
+#[derive(Debug, Clone, ComponentType, Lift, Lower)]
+#[component(record)]
+pub(super) struct WitSaved {
+    pub(super) version: u32,
+    pub(super) data: Vec<u8>,
 }
 
 /// `level`

@@ -4,6 +4,7 @@ use pinion_spec::strategy::TradingState;
 
 use super::fault::Refusal;
 use super::log::LogLevel;
+use crate::bars::BarKind;
 use crate::effects::{OrderType, TimeInForce};
 use crate::event::{BookSide, Side};
 
@@ -47,6 +48,16 @@ pub(super) fn book_side(value: u32) -> Result<Option<BookSide>, Refusal> {
         1 => Ok(Some(BookSide::Bid)),
         2 => Ok(Some(BookSide::Ask)),
         _ => refuse("book-side", value),
+    }
+}
+
+/// `bar-kind`
+pub(super) fn bar_kind(value: u32) -> Result<BarKind, Refusal> {
+    match value {
+        0 => Ok(BarKind::Time),
+        1 => Ok(BarKind::Trades),
+        2 => Ok(BarKind::Volume),
+        _ => refuse("bar-kind", value),
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::atomic::AtomicU64;
 
 use wasmtime::{Engine, Memory, ResourceLimiter, Store, TypedFunc};
 
-use super::Host;
+use super::{Fault, Host};
 use super::cpu::{self, Allowance, Meter};
-use super::fault::Refusal;
+use super::fault::{Refusal, fault};
 use crate::limits::{GUEST_STRING_BYTES_MAX, GUEST_TABLE_ELEMENTS_MAX};
 use pinion_spec::strategy::Budget;
 
@@ -46,6 +46,25 @@ pub(super) fn store(engine: &Engine, host: Host, budget: &Budget, tick: Arc<Atom
     cpu::meter(&mut store);
     cpu::begin(&mut store, Allowance::COLD);
     store
+}
+
+/// What a call that may ask for nothing (`on-init`, `on-save`, `on-load`) has come to.
+pub(super) fn settled<T>(store: &mut Store<State>, outcome: wasmtime::Result<Result<T, String>>) -> Result<T, Fault> {
+    let host = &mut store.data_mut().host;
+    match outcome {
+        Ok(Ok(value)) => {
+            host.commit_nothing();
+            Ok(value)
+        }
+        Ok(Err(why)) => {
+            host.discard();
+            Err(Fault::refused(why))
+        }
+        Err(error) => {
+            host.discard();
+            Err(fault(&error))
+        }
+    }
 }
 
 /// Refuses growth over the cap with a fault rather than with the -1 that guests forget to look at.

@@ -40,8 +40,8 @@ pub mod wasm;
 pub use host::{Host, LogLevel, NewOrder, OrderType, TimeInForce};
 pub use params::Params;
 pub use records::{
-    Aggressor, Book, BookAction, BookDelta, BookSide, DenyReason, Fill, Gap, Head, Instrument, Level, Liquidity,
-    OrderStatus, OrderUpdate, Position, Quote, Side, Trade, TradingState,
+    Aggressor, Bar, BarKind, BarSeries, Book, BookAction, BookDelta, BookSide, DenyReason, Fill, Gap, Head, Instrument,
+    Level, Liquidity, MarketState, OrderStatus, OrderUpdate, Position, Quote, Saved, Side, Status, Trade, TradingState,
 };
 pub use strategy::{Callbacks, Strategy};
 pub use units::{Price, Size};

@@ -83,6 +83,86 @@ pub struct Gap {
     pub received: u64,
 }
 
+/// What the venue lets be done with an instrument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the field's own words")]
+pub struct Status {
+    pub head: Head,
+    pub state: MarketState,
+}
+
+/// Bars that a strategy wants of one of its declared instruments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BarSeries {
+    /// Which instrument.
+    pub instrument_id: u64,
+    /// What closes a bar.
+    pub kind: BarKind,
+    /// Nanoseconds, trades, or a size.
+    pub every: u64,
+    /// How long after its boundary a time bar takes trades from before it, ns.
+    pub grace: u64,
+}
+
+impl BarSeries {
+    /// Bars of `every` ns, from the epoch on.
+    #[must_use]
+    pub const fn time(instrument_id: u64, every: u64) -> Self {
+        Self { instrument_id, kind: BarKind::Time, every, grace: 0 }
+    }
+
+    /// With a grace of so many ns.
+    #[must_use]
+    pub const fn grace(self, grace: u64) -> Self {
+        Self { grace, ..self }
+    }
+
+    /// Bars of so many trades.
+    #[must_use]
+    pub const fn trades(instrument_id: u64, every: u64) -> Self {
+        Self { instrument_id, kind: BarKind::Trades, every, grace: 0 }
+    }
+
+    /// Bars of so much volume.
+    #[must_use]
+    pub const fn volume(instrument_id: u64, every: Size) -> Self {
+        Self { instrument_id, kind: BarKind::Volume, every: every.0.unsigned_abs(), grace: 0 }
+    }
+}
+
+/// A bar of trades.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the field's own words")]
+pub struct Bar {
+    pub instrument_id: u64,
+    pub publisher_id: u32,
+    /// Position in [`crate::Strategy::bars`].
+    pub series: u32,
+    pub trades: u32,
+    /// Trades since the last bar that are in none.
+    pub late: u32,
+    pub ts_open: u64,
+    pub ts_close: u64,
+    /// The stream clock when it was closed.
+    pub ts_recv: u64,
+    pub open: Price,
+    pub high: Price,
+    pub low: Price,
+    pub close: Price,
+    pub volume: Size,
+    /// Of it, what buyers took.
+    pub buy_volume: Size,
+}
+
+/// What one module leaves to the next.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// Of the data's own schema.
+    pub version: u32,
+    /// At most 1 MiB.
+    pub data: Vec<u8>,
+}
+
 /// A change in one of this strategy's orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the field's own words")]
@@ -134,8 +214,8 @@ pub struct Instrument {
     pub symbol: String,
 }
 
-/// The strategy's own position, kept by the host from executions.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// The instance's own position, kept by the host from executions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// Bought minus sold.
     pub net: Size,
@@ -143,6 +223,30 @@ pub struct Position {
     pub working_buy: Size,
     /// Sizes of working sell orders.
     pub working_sell: Size,
+    /// What `net` was bought or sold at on average; undefined where it is nothing.
+    pub average_price: Price,
+    /// Gained by what was closed, before fees, at 1e-9 of the quote currency. `None` here and below where it is not known: without an
+    /// input of executions.
+    pub realized: Option<i64>,
+    /// What closing it at the best bid or ask would gain now; `None` also where there is none.
+    pub unrealized: Option<i64>,
+    /// Fees paid.
+    pub fees: Option<i64>,
+}
+
+impl Default for Position {
+    /// A flat one.
+    fn default() -> Self {
+        Self {
+            net: Size::ZERO,
+            working_buy: Size::ZERO,
+            working_sell: Size::ZERO,
+            average_price: Price::UNDEFINED,
+            realized: Some(0),
+            unrealized: Some(0),
+            fees: Some(0),
+        }
+    }
 }
 
 /// One price level.
@@ -185,6 +289,14 @@ contract_enum!(
 contract_enum!(
     /// What a delta does to its level, or to the whole book.
     BookAction { Set, Clear }
+);
+contract_enum!(
+    /// What the venue lets be done with an instrument.
+    MarketState { Unknown, Closed, PreOpen, Auction, Trading, Paused, Halted }
+);
+contract_enum!(
+    /// What closes a bar.
+    BarKind { Time, Trades, Volume }
 );
 contract_enum!(
     /// Where an order stands.

@@ -1,6 +1,9 @@
 //! What a strategy is.
 
-use crate::{Book, BookDelta, Fill, Gap, Host, Instrument, OrderUpdate, Params, Quote, Trade, TradingState};
+use crate::{
+    Bar, BarSeries, Book, BookDelta, Fill, Gap, Host, Instrument, OrderUpdate, Params, Position, Quote, Saved, Status, Trade,
+    TradingState,
+};
 
 /// The callbacks that a strategy wants; those it leaves out cost nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +28,12 @@ impl Callbacks {
     pub const FILL: Self = Self(1 << 7);
     /// [`Strategy::on_trading_state`]
     pub const TRADING_STATE: Self = Self(1 << 8);
+    /// [`Strategy::on_status`]
+    pub const STATUS: Self = Self(1 << 9);
+    /// [`Strategy::on_position`]
+    pub const POSITION: Self = Self(1 << 10);
+    /// [`Strategy::on_save`] and [`Strategy::on_load`]
+    pub const STATE: Self = Self(1 << 11);
 
     /// These and `others`.
     #[must_use]
@@ -50,6 +59,11 @@ pub trait Strategy: Sized + 'static {
     /// Why it cannot run; the host shows it to whoever started it.
     fn new(params: &Params, instruments: &[Instrument]) -> Result<Self, String>;
 
+    /// The bars that it wants [`Strategy::on_bar`] for, once it is made; their order is [`Bar::series`].
+    fn bars(&self) -> Vec<BarSeries> {
+        Vec::new()
+    }
+
     /// Events are about to come.
     fn on_start(&mut self, _host: &mut impl Host) {}
     /// Best bid and ask changed.
@@ -64,14 +78,31 @@ pub trait Strategy: Sized + 'static {
     fn on_gap(&mut self, _host: &mut impl Host, _gap: &Gap) {}
     /// The book is whole again.
     fn on_recovered(&mut self, _host: &mut impl Host, _instrument_id: u64, _sequence: u64) {}
+    /// The venue said what may be done with an instrument.
+    fn on_status(&mut self, _host: &mut impl Host, _status: &Status) {}
+    /// A bar is closed.
+    fn on_bar(&mut self, _host: &mut impl Host, _bar: &Bar) {}
     /// A timer's time has come.
     fn on_timer(&mut self, _host: &mut impl Host, _timer_id: u64, _at: u64) {}
     /// One of its orders changed.
     fn on_order(&mut self, _host: &mut impl Host, _update: &OrderUpdate) {}
     /// One of its orders traded.
     fn on_fill(&mut self, _host: &mut impl Host, _fill: &Fill) {}
+    /// A fill changed a position; after the `on_order` of the same execution.
+    fn on_position(&mut self, _host: &mut impl Host, _instrument_id: u64, _position: &Position) {}
     /// What it may do changed.
     fn on_trading_state(&mut self, _host: &mut impl Host, _state: TradingState) {}
+    /// Another module is about to take its place: what that one is to be given. This one may yet go on.
+    fn on_save(&self) -> Saved {
+        Saved::default()
+    }
+    /// What the module before saved; before `on_start`.
+    ///
+    /// # Errors
+    /// Why it cannot be loaded: the module before stays in its place.
+    fn on_load(&mut self, saved: Saved) -> Result<(), String> {
+        Err(format!("this strategy loads no state, and version {} was saved", saved.version))
+    }
     /// No more events; orders asked for here are still checked and sent.
     fn on_stop(&mut self, _host: &mut impl Host) {}
 }

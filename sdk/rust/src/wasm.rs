@@ -3,9 +3,9 @@
 use std::marker::PhantomData;
 
 use crate::{
-    Aggressor, Book, BookAction, BookDelta, BookSide, DenyReason, Fill, Gap, Head, Host, Instrument, Level, Liquidity,
-    LogLevel, NewOrder, OrderStatus, OrderType, OrderUpdate, Params, Position, Price, Quote, Side, Size, Strategy,
-    TimeInForce, Trade, TradingState,
+    Aggressor, Bar, BarKind, BarSeries, Book, BookAction, BookDelta, BookSide, DenyReason, Fill, Gap, Head, Host,
+    Instrument, Level, Liquidity, LogLevel, MarketState, NewOrder, OrderStatus, OrderType, OrderUpdate, Params, Position,
+    Price, Quote, Saved, Side, Size, Status, Strategy, TimeInForce, Trade, TradingState,
 };
 use bindings::exports::pinion::strategy::handler::Guest;
 use bindings::pinion::strategy::{host, types};
@@ -58,11 +58,12 @@ fn call<S: Exported>(callback: impl FnOnce(&mut S, &mut Imports)) {
 }
 
 impl<S: Exported> Guest for Handler<S> {
-    fn on_init(params: Vec<(String, String)>, instruments: Vec<types::Instrument>) -> Result<types::Callbacks, String> {
+    fn on_init(params: Vec<(String, String)>, instruments: Vec<types::Instrument>) -> Result<types::Wants, String> {
         let instruments: Vec<_> = instruments.into_iter().map(instrument).collect();
         let strategy = S::new(&Params::new(params), &instruments)?;
+        let bars = strategy.bars().into_iter().map(bar_series).collect();
         S::with(|place| *place = Some(strategy));
-        Ok(types::Callbacks::from_bits_retain(S::WANTS.bits()))
+        Ok(types::Wants { callbacks: types::Callbacks::from_bits_retain(S::WANTS.bits()), bars })
     }
 
     fn on_start() {
@@ -135,6 +136,31 @@ impl<S: Exported> Guest for Handler<S> {
         call(|s: &mut S, host| s.on_recovered(host, instrument_id, sequence));
     }
 
+    fn on_status(s: types::Status) {
+        let status = Status { head: head!(s), state: numbered(MarketState::ALL, s.state as usize) };
+        call(|s: &mut S, host| s.on_status(host, &status));
+    }
+
+    fn on_bar(b: types::Bar) {
+        let bar = Bar {
+            instrument_id: b.instrument_id,
+            publisher_id: b.publisher_id,
+            series: b.series,
+            trades: b.trades,
+            late: b.late,
+            ts_open: b.ts_open,
+            ts_close: b.ts_close,
+            ts_recv: b.ts_recv,
+            open: Price(b.open),
+            high: Price(b.high),
+            low: Price(b.low),
+            close: Price(b.close),
+            volume: Size(b.volume),
+            buy_volume: Size(b.buy_volume),
+        };
+        call(|s: &mut S, host| s.on_bar(host, &bar));
+    }
+
     fn on_timer(timer_id: u64, at: u64) {
         call(|s: &mut S, host| s.on_timer(host, timer_id, at));
     }
@@ -176,6 +202,21 @@ impl<S: Exported> Guest for Handler<S> {
         call(|s: &mut S, host| s.on_trading_state(host, numbered(TradingState::ALL, state as usize)));
     }
 
+    fn on_position(instrument_id: u64, p: types::Position) {
+        let position = position(p);
+        call(|s: &mut S, host| s.on_position(host, instrument_id, &position));
+    }
+
+    fn on_save() -> types::Saved {
+        let saved = S::with(|strategy| strategy.as_ref().map(Strategy::on_save)).unwrap_or_default();
+        types::Saved { version: saved.version, data: saved.data }
+    }
+
+    fn on_load(saved: types::Saved) -> Result<(), String> {
+        let saved = Saved { version: saved.version, data: saved.data };
+        S::with(|strategy| strategy.as_mut().map_or(Ok(()), |strategy| strategy.on_load(saved)))
+    }
+
     fn on_stop() {
         call(|s: &mut S, host| s.on_stop(host));
     }
@@ -194,6 +235,29 @@ fn instrument(i: types::Instrument) -> Instrument {
         lot: Size(i.lot),
         size_exponent: i.size_exponent,
         symbol: i.symbol,
+    }
+}
+
+fn bar_series(series: BarSeries) -> types::BarSeries {
+    let BarSeries { instrument_id, kind, every, grace } = series;
+    let kind = match kind {
+        BarKind::Time => types::BarKind::Time,
+        BarKind::Trades => types::BarKind::Trades,
+        BarKind::Volume => types::BarKind::Volume,
+    };
+    types::BarSeries { instrument_id, kind, every, grace }
+}
+
+fn position(p: types::Position) -> Position {
+    let known = |amount| Price(amount).is_defined().then_some(amount);
+    Position {
+        net: Size(p.net),
+        working_buy: Size(p.working_buy),
+        working_sell: Size(p.working_sell),
+        average_price: Price(p.average_price),
+        realized: known(p.realized),
+        unrealized: known(p.unrealized),
+        fees: known(p.fees),
     }
 }
 
@@ -257,8 +321,7 @@ impl Host for Imports {
 
     #[inline]
     fn position(&self, instrument_id: u64) -> Position {
-        let types::Position { net, working_buy, working_sell } = host::position(instrument_id);
-        Position { net: Size(net), working_buy: Size(working_buy), working_sell: Size(working_sell) }
+        position(host::position(instrument_id))
     }
 
     #[inline]

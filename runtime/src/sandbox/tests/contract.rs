@@ -5,12 +5,17 @@ use pinion_spec::strategy::{Budget, TradingState};
 
 use super::guests::guest;
 use super::{HEAD, LANES, ON_QUOTE, QUOTE, budget, host, instance, sandbox, started};
+use crate::bars::{Bar, BarKind, BarSeries};
 use crate::effects::{Intent, NewOrder, OrderType, TimeInForce};
 use crate::event::{
-    Aggressor, BookSide, Delta, Execution, ExecutionKind, Liquidity, PRICE_UNDEFINED, Side, Trade, order_id,
+    Aggressor, BookSide, Delta, Execution, ExecutionKind, Liquidity, MarketState, PRICE_UNDEFINED, Side, Trade, order_id,
 };
 use crate::sandbox::log::LogLevel;
-use crate::sandbox::{BookTop, Call, Callbacks, Fill, Gap, Guest, HostConfig, OrderStatus, OrderUpdate};
+use crate::limits::SAVED_BYTES_MAX;
+use crate::risk::Position;
+use crate::sandbox::{
+    BookTop, Call, Callbacks, Fault, FaultKind, Fill, Gap, Guest, HostConfig, OrderStatus, OrderUpdate, Saved, Wants,
+};
 
 fn intents(guest: &mut Box<dyn Guest>) -> Vec<Intent> {
     guest.host().effects.drain().collect()
@@ -58,7 +63,32 @@ fn every_scalar_of_every_callback_arrives_in_its_place() {
     let delta = Delta { price: -1, size: 2, count: 3, side: BookSide::Ask };
     let trade = Trade { price: 20, size: 21, trade_id: u64::MAX, aggressor: Aggressor::Seller };
     let events = |rest: &str| format!("{HEAD_TYPES} {rest}");
-    let cases: [(&str, String, Call, Vec<i64>); 13] = [
+    let bar = Bar {
+        instrument_id: 1,
+        publisher_id: 2,
+        series: 3,
+        trades: 4,
+        late: 5,
+        ts_open: 6,
+        ts_close: 7,
+        ts_recv: 8,
+        open: 9,
+        high: 10,
+        low: -11,
+        close: 12,
+        volume: 13,
+        buy_volume: 14,
+    };
+    let position = Position {
+        net: -1,
+        working_buy: 2,
+        working_sell: 3,
+        average_price: 4,
+        realized: -5,
+        unrealized: i64::MAX,
+        fees: -7,
+    };
+    let cases: [(&str, String, Call, Vec<i64>); 16] = [
         ("quote", events("i64 i64 i64 i64 i32 i32"), Call::Quote(HEAD, QUOTE), with_head(&[10, 1, 11, 2, 3, 4])),
         ("trade", events("i64 i64 i64 i32"), Call::Trade(HEAD, trade), with_head(&[20, 21, -1, 2])),
         ("book-delta", events("i64 i64 i32 i32 i32"), Call::BookDelta(HEAD, Some(delta)), with_head(&[-1, 2, 3, 0, 2])),
@@ -76,6 +106,19 @@ fn every_scalar_of_every_callback_arrives_in_its_place() {
             vec![7, 3, 40, 41, 8, 9],
         ),
         ("recovered", "i64 i64".to_owned(), Call::Recovered { instrument_id: 7, sequence: 9 }, vec![7, 9]),
+        ("status", events("i32"), Call::Status(HEAD, MarketState::Halted), with_head(&[6])),
+        (
+            "bar",
+            "i64 i32 i32 i32 i32 i64 i64 i64 i64 i64 i64 i64 i64 i64".to_owned(),
+            Call::Bar(bar),
+            vec![1, 2, 3, 4, 5, 6, 7, 8, 9, 10, -11, 12, 13, 14],
+        ),
+        (
+            "position",
+            "i64 i64 i64 i64 i64 i64 i64 i64".to_owned(),
+            Call::Position(9, position),
+            vec![9, -1, 2, 3, 4, -5, i64::MAX, -7],
+        ),
         ("timer", "i64 i64".to_owned(), Call::Timer { timer_id: 7, at: 9 }, vec![7, 9]),
         (
             "order",
@@ -173,7 +216,10 @@ fn records_are_laid_out_as_the_canonical_abi_says() {
             vec![(64, 1), (72, 7), (80, 3), (88, 10_000_000), (96, 10_000)],
         ),
         ("(call $instrument (i64.const 8) (i32.const 64))", vec![(64, 0)]),
-        ("(call $position (i64.const 7) (i32.const 64))", vec![(64, 0), (72, 0), (80, 0)]),
+        (
+            "(call $position (i64.const 7) (i32.const 64))",
+            vec![(64, 0), (72, 0), (80, 0), (88, i64::MAX as u64), (96, 0), (104, 0), (112, 0)],
+        ),
         ("(call $book-level (i64.const 7) (i32.const 1) (i32.const 0) (i32.const 64))", vec![(64, 0)]),
         ("(call $book-level (i64.const 7) (i32.const 0) (i32.const 0) (i32.const 64))", vec![(64, 0)]),
     ];
@@ -241,8 +287,87 @@ fn only_the_callbacks_that_the_contract_knows_are_wanted() {
     };
     for lane in LANES {
         let of = |bits| instance(&wants(bits), lane).unwrap().init(&[]).unwrap();
-        assert_eq!(of(0b1_0000_0101), Callbacks(0b1_0000_0101), "{lane:?}");
-        assert_eq!(of(-1), Callbacks::ALL, "{lane:?}");
+        let only = |callbacks| Wants { callbacks, bars: Vec::new() };
+        assert_eq!(of(0b1001_0000_0101), only(Callbacks(0b1001_0000_0101)), "{lane:?}");
+        assert_eq!(of(-1), only(Callbacks::ALL), "{lane:?}");
+    }
+}
+
+/// An `on-init` that wants the bars in the list at `at`, `len` of them; what they are is said by `data` at 1024.
+fn wants_bars(at: u32, len: u32, data: &str) -> Vec<u8> {
+    guest(&format!(
+        r#"(data (i32.const 1024) "{data}")
+           (func (on "init") (i32.store (i32.const 24) (i32.const {at})) (i32.store (i32.const 28) (i32.const {len}))
+             (i32.const 16))"#
+    ))
+}
+
+#[test]
+fn wanted_bars_arrive_as_they_are_and_what_is_no_list_of_bars_is_refused() {
+    let id = r"\07\00\00\00\00\00\00\00";
+    let series = |kind: u8| format!(r"{id}\{kind:02x}\00\00\00\00\00\00\00\09\00\00\00\00\00\00\00\08\00\00\00\00\00\00\00");
+    let two = format!("{}{}", series(0), series(2));
+    let bars = [BarKind::Time, BarKind::Volume].map(|kind| BarSeries { instrument_id: 7, kind, every: 9, grace: 8 });
+    for lane in LANES {
+        let init = |at, len, data: &str| instance(&wants_bars(at, len, data), lane).unwrap().init(&[]);
+        assert_eq!(init(1024, 2, &two).unwrap(), Wants { callbacks: Callbacks(0), bars: bars.to_vec() }, "{lane:?}");
+        for (at, len, data) in [(1024, 1, series(3)), (1028, 1, two.clone()), (65_528, 1, two.clone()), (1024, u32::MAX, two.clone())] {
+            let fault = init(at, len, &data).unwrap_err();
+            assert_eq!(fault.kind, FaultKind::BadPointer, "{lane:?}: {at} {len}: {fault}");
+        }
+    }
+}
+
+/// Saves `len` bytes from 2048 on as version 3; loads what is of version 3 with `abc` in it, and refuses all else with `no`. Asks for an
+/// order on the way, which is to come to nothing.
+fn saving(len: u32, memory: u32) -> Vec<u8> {
+    guest(&format!(
+        r#"(memory (export "memory") {memory})
+           (data (i32.const 2048) "abc") (data (i32.const 3000) "no")
+           (func (on "save")
+             (call $cancel-all)
+             (i32.store (i32.const 32) (i32.const 3)) (i32.store (i32.const 36) (i32.const 2048))
+             (i32.store (i32.const 40) (i32.const {len})) (i32.const 32))
+           (func (on "load")
+             (call $cancel-all)
+             (i32.store8 (i32.const 48) (i32.eqz (i32.and
+               (i32.and (i32.eq (local.get 0) (i32.const 3)) (i32.eq (local.get 2) (i32.const 3)))
+               (i32.eq (i32.load8_u offset=2 (local.get 1)) (i32.const 99)))))
+             (i32.store (i32.const 52) (i32.const 3000)) (i32.store (i32.const 56) (i32.const 2))
+             (i32.const 48))"#
+    ))
+}
+
+#[test]
+fn what_a_guest_saves_another_loads_or_refuses_and_what_they_ask_for_meanwhile_is_dropped() {
+    for lane in LANES {
+        let mut before = started(&saving(3, 1), lane);
+        let saved = before.save().unwrap();
+        assert_eq!(saved, Saved { version: 3, data: b"abc".to_vec() }, "{lane:?}");
+        let mut after = started(&saving(3, 1), lane);
+        assert_eq!(after.load(&saved), Ok(()), "{lane:?}");
+        let older = Saved { version: 2, ..saved };
+        assert_eq!(after.load(&older), Err(Fault::refused("no".to_owned())), "{lane:?}");
+        assert!(before.host().effects.is_empty() && after.host().effects.is_empty(), "{lane:?}");
+        before.call(&ON_QUOTE).unwrap();
+    }
+}
+
+#[test]
+fn as_much_as_a_mebibyte_is_saved_and_a_byte_more_is_a_fault() {
+    let most = u32::try_from(SAVED_BYTES_MAX).unwrap();
+    let budget = Budget { memory_mib: 8, ..budget() };
+    for lane in LANES {
+        let save = |len| {
+            let module = sandbox().load_for(&saving(len, 64), lane).unwrap();
+            let mut guest = module.instantiate(host(), &budget).unwrap();
+            guest.init(&[]).unwrap();
+            let saved = guest.save()?;
+            guest.load(&saved).map_or_else(|refused| Ok((saved.data.len(), refused.detail)), |()| panic!("loaded"))
+        };
+        assert_eq!(save(most), Ok((SAVED_BYTES_MAX, "no".to_owned())), "{lane:?}");
+        assert_eq!(save(most + 1).unwrap_err().kind, FaultKind::Memory, "{lane:?}");
+        assert!(matches!(save(64 << 20).unwrap_err().kind, FaultKind::BadPointer | FaultKind::Memory), "{lane:?}");
     }
 }
 

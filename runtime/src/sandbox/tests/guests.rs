@@ -4,7 +4,7 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 /// Callbacks and their core signatures.
-const CALLBACKS: [(&str, &str); 13] = [
+const CALLBACKS: [(&str, &str); 18] = [
     ("on-init", "(param i32 i32 i32 i32) (result i32)"),
     ("on-start", ""),
     ("on-quote", "(param i64 i32 i32 i64 i64 i64 i64 i64 i64 i64 i32 i32)"),
@@ -13,10 +13,15 @@ const CALLBACKS: [(&str, &str); 13] = [
     ("on-book", "(param i64 i32 i32 i64 i64 i64 i64 i64 i64 i64 i32 i32)"),
     ("on-gap", "(param i64 i32 i64 i64 i64 i64)"),
     ("on-recovered", "(param i64 i64)"),
+    ("on-status", "(param i64 i32 i32 i64 i64 i64 i32)"),
+    ("on-bar", "(param i64 i32 i32 i32 i32 i64 i64 i64 i64 i64 i64 i64 i64 i64)"),
     ("on-timer", "(param i64 i64)"),
     ("on-order", "(param i64 i64 i64 i64 i64 i32 i32 i64 i64 i64)"),
     ("on-fill", "(param i64 i64 i64 i64 i64 i32 i64 i64 i64 i64 i32)"),
+    ("on-position", "(param i64 i64 i64 i64 i64 i64 i64 i64)"),
     ("on-trading-state", "(param i32)"),
+    ("on-save", "(result i32)"),
+    ("on-load", "(param i32 i32 i32) (result i32)"),
     ("on-stop", ""),
 ];
 
@@ -56,6 +61,9 @@ pub(super) fn core(body: &str) -> String {
                 "(func {export} (i32.store8 (i32.const 16) (i32.const 0)) (i32.store16 (i32.const 20) (i32.const -1)) \
                  (i32.const 16))\n"
             );
+        } else if name == "on-save" || name == "on-load" {
+            // Zeros: of version 0 nothing is saved, and anything is loaded.
+            body += &format!("(func {export} (i32.const 32))\n");
         } else {
             body += &format!("(func {export})\n");
         }
