@@ -12,7 +12,7 @@ RELEASE := $(CARGO_TARGET_DIR)/release
 DEMO_FLAGS := $(if $(SECONDS),--seconds '$(SECONDS)') $(if $(RATE),--rate '$(RATE)') $(if $(DATA),--data '$(DATA)') \
 	$(if $(BROKERS),--brokers '$(BROKERS)') $(if $(FORMAT),--format '$(FORMAT)')
 
-.PHONY: help demo build strategies images test test-quick bench fmt lint kafka kube setup setup-tests
+.PHONY: help demo build strategies images test test-quick bench fmt reference lint kafka kube setup setup-tests
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,11 @@ bench: setup-tests strategies ## the benches and the end-to-end run on a real Ka
 
 fmt: ## format the sources
 	cargo fmt --all
+
+reference: setup ## write what docs/reference and deploy/crds are generated from: the contract and the resources
+	cargo run --workspace --example contract-reference > docs/reference/contract.md
+	cargo run --workspace --bin crdgen > deploy/crds/crds.yaml
+	cargo run --workspace --bin crdgen reference > docs/reference/resources.md
 
 lint: setup ## what .ci/run refuses: unformatted sources, warnings
 	cargo fmt --all --check

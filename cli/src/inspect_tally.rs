@@ -46,7 +46,7 @@ impl EventCounts {
             Body::Delta(_) if in_snapshot => {}
             Body::Delta(_) => self.book_delta += 1,
             Body::Execution(_) => self.execution += 1,
-            Body::Skip => {}
+            Body::Status(_) | Body::Skip => {}
         }
     }
 }

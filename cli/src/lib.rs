@@ -5,6 +5,7 @@ pub mod capture;
 mod capture_progress;
 pub mod cluster;
 pub mod command;
+pub mod contract;
 pub mod demo;
 pub mod error;
 pub mod inspect;

@@ -11,6 +11,7 @@ use pinion_spec::assignment::WORKERS_MAX;
 use crate::app::AppConfig;
 use crate::assignment::PodConfig;
 use crate::fence::Fence;
+use crate::journal::JournalConfig;
 use crate::kafka::Kafka;
 use crate::loading;
 use crate::pin::Pin;
@@ -92,6 +93,12 @@ pub struct ProcessArgs {
     /// Where compiled modules are kept [default: the user's cache directory].
     #[arg(long, value_name = "DIR", env = "PINION_MODULE_CACHE")]
     pub module_cache: Option<PathBuf>,
+    /// Keeps a journal of what strategies are presented with in this folder, for `pinion replay`.
+    #[arg(long, value_name = "DIR")]
+    pub journal: Option<PathBuf>,
+    /// Largest journal of one worker; the oldest part of a larger one gives way.
+    #[arg(long, value_name = "MIB", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(64..), requires = "journal")]
+    pub journal_mib: u32,
     /// Registries of modules.
     #[command(flatten)]
     pub registry: RegistryArgs,
@@ -147,6 +154,10 @@ impl ProcessArgs {
                 },
                 workers,
                 fence,
+                journal: self
+                    .journal
+                    .clone()
+                    .map(|dir| JournalConfig { dir, bytes_max: u64::from(self.journal_mib) << 20 }),
             },
             admin: self.admin,
             token_file: self.admin_token_file.clone(),

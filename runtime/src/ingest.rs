@@ -750,10 +750,7 @@ impl Ingest {
         self.metrics.records.add(1);
         let value = message.payload().unwrap_or_default();
         self.metrics.bytes.add(value.len() as u64);
-        let kafka_ms = match message.timestamp() {
-            Timestamp::CreateTime(ms) | Timestamp::LogAppendTime(ms) => u64::try_from(ms).unwrap_or(0),
-            Timestamp::NotAvailable => 0,
-        };
+        let kafka_ms = kafka_ms(message);
         if let Some(partition) = self.metrics.partition(origin.topic, origin.partition) {
             partition.last_kafka_ms.set(i64::try_from(kafka_ms).unwrap_or(0));
         }
@@ -880,7 +877,19 @@ fn route_of(routes: &mut [Vec<u64>], topic: u16, partition: u16) -> &mut u64 {
     &mut routes[usize::from(topic)][usize::from(partition)]
 }
 
-fn ts_recv_header(message: &BorrowedMessage<'_>) -> Option<u64> {
+/// When a record was captured, wall ns: what its header says, else Kafka's time.
+pub(crate) fn ts_recv(message: &impl Message) -> u64 {
+    ts_recv_header(message).unwrap_or_else(|| kafka_ms(message).saturating_mul(1_000_000))
+}
+
+fn kafka_ms(message: &impl Message) -> u64 {
+    match message.timestamp() {
+        Timestamp::CreateTime(ms) | Timestamp::LogAppendTime(ms) => u64::try_from(ms).unwrap_or(0),
+        Timestamp::NotAvailable => 0,
+    }
+}
+
+fn ts_recv_header(message: &impl Message) -> Option<u64> {
     let headers = message.headers()?;
     let header = headers.iter().find(|header| header.key == TS_RECV_HEADER)?;
     ts_recv_of_header(header.value?)

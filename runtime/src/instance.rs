@@ -17,6 +17,7 @@ use crate::clock::mono_ns;
 use crate::effects::Intent;
 use crate::egress::{OrderRoute, Outbound, Outbox};
 use crate::event::{Body, Event, FLAG_SNAPSHOT, Origin, Stamp, Trade};
+use crate::journal::{Entry, Scribe};
 use crate::limits::{DENIAL_ROUNDS_MAX, DUE_CALLS_PER_EVENT_MAX, INBOX_UPDATES_MAX, TIMERS_MAX};
 use crate::metrics::{EventKind, Recorder, ShardMetrics, StrategyMetrics};
 use crate::risk::{self, Executions, Ledger, Limits, Request};
@@ -36,6 +37,8 @@ pub enum Notice {
         id: InstanceId,
         /// What it did.
         fault: Fault,
+        /// In which of the instance's calls, counted from 1.
+        call: u64,
         /// The guest, to be dropped off the worker.
         guest: Box<dyn Guest>,
     },
@@ -129,6 +132,8 @@ pub struct Turn<'a> {
     pub killed: &'a [u64],
     /// When the record passed, or the command came.
     pub stamp: Stamp,
+    /// Where faults are noted.
+    pub scribe: &'a mut Scribe,
 }
 
 /// A guest that `on-init` has accepted, and whose wants can be met.
@@ -173,6 +178,10 @@ pub struct Instance {
     source: u8,
     /// Whether the guest has written log lines that nobody has taken.
     log_waits: bool,
+    /// Callbacks so far, `on-save` among them.
+    calls: u64,
+    /// The call that a journal says ran out of its budget; 0 for none.
+    over_budget: u64,
 }
 
 impl Instance {
@@ -197,7 +206,14 @@ impl Instance {
             record_orders: 0,
             source: 0,
             log_waits: false,
+            calls: 0,
+            over_budget: 0,
         }
+    }
+
+    /// A call to come is not made: live it ran out of its budget, by clocks that are not here.
+    pub const fn force_over_budget(&mut self, call: u64) {
+        self.over_budget = call;
     }
 
     /// Its name.
@@ -268,8 +284,10 @@ impl Instance {
         }
         let now = self.now;
         let Some(guest) = self.guest.as_mut() else { return Ok(()) };
+        self.calls += 1;
         guest.host().now = now;
-        let saved = match guest.save() {
+        let over_budget = self.calls == self.over_budget;
+        let saved = match if over_budget { Err(as_journaled()) } else { guest.save() } {
             Ok(saved) => saved,
             Err(fault) => {
                 let why = format!("on-save of the module before: {fault}");
@@ -499,6 +517,10 @@ impl Instance {
     /// One callback, then what it asked for.
     fn call(&mut self, call: &Call, turn: &mut Turn<'_>) {
         let Some(guest) = self.guest.as_mut() else { return };
+        self.calls += 1;
+        if self.calls == self.over_budget {
+            return self.fault(as_journaled(), turn);
+        }
         let host = guest.host();
         host.now = self.now;
         host.source = self.source;
@@ -569,12 +591,14 @@ impl Instance {
     #[cold]
     fn fault(&mut self, fault: Fault, turn: &mut Turn<'_>) {
         self.parts.metrics.faults[fault.kind as usize].add(1);
+        let (instance, call) = (self.parts.id.0, self.calls);
+        turn.scribe.note(|| Entry::Fault { instance, call, kind: fault.kind.label().to_owned() });
         self.cancel_all(turn);
         self.inbox.clear();
         self.timers.clear();
         if let Some(guest) = self.take_guest() {
             // Fails only when the control plane is gone, and then nobody is left to tell.
-            let _ = turn.notices.send(Notice::Faulted { id: self.parts.id, fault, guest });
+            let _ = turn.notices.send(Notice::Faulted { id: self.parts.id, fault, call, guest });
         }
     }
 
@@ -629,6 +653,10 @@ impl Instance {
         self.ledger = Some(std::mem::take(&mut guest.host().ledger));
         Some(guest)
     }
+}
+
+fn as_journaled() -> Fault {
+    Fault { kind: FaultKind::Budget, detail: "as the journal says".to_owned() }
 }
 
 /// Puts an instance's intents through the risk check and on their way.

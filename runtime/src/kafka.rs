@@ -22,6 +22,7 @@ use rdkafka::error::KafkaError;
 
 mod access;
 mod callbacks;
+pub mod log;
 mod token;
 
 pub(crate) use access::ANSWER;

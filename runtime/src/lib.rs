@@ -28,6 +28,7 @@ pub mod wire;
 pub mod clock;
 pub mod fence;
 mod id_index;
+pub mod journal;
 mod lag;
 pub mod limits;
 pub mod metrics;

@@ -22,6 +22,19 @@ pub const BATCH_EVENTS_MAX: usize = 256;
 /// Orders, denials and progress marks between a worker and egress.
 pub const OUTBOUND_RING: usize = 1 << 13;
 
+/// Journal entries between a worker and the journal's thread, which looks every 10 ms: two topics that alternate at 400,000 records a
+/// second.
+pub const JOURNAL_RING: usize = 1 << 12;
+/// Largest journal entry: a strategy file is at most 1 MiB.
+pub const JOURNAL_ENTRY_BYTES_MAX: usize = 2 << 20;
+/// Largest block of a journal: what a reader makes room for.
+pub const JOURNAL_BLOCK_BYTES_MAX: usize = 4 << 20;
+const _: () = assert!(JOURNAL_BLOCK_BYTES_MAX >= 2 * JOURNAL_ENTRY_BYTES_MAX);
+/// Bytes after which a journal goes on in another file: what is given up at once when it is full.
+pub const JOURNAL_SEGMENT_BYTES: u64 = 16 << 20;
+/// How long a journal's bytes may be written and not on disk: what a crash of the machine costs of it.
+pub const JOURNAL_SYNC_NS: u64 = 1_000_000_000;
+
 /// Dead letters on their way to egress; a flood of bad records waits for it, and its partition is not read on.
 pub const DEAD_LETTERS_MAX: usize = 1_024;
 

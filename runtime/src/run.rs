@@ -163,7 +163,9 @@ pub fn run(
     started: impl FnOnce(&Running),
     until: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let sandbox = Arc::new(Sandbox::new(SandboxConfig::new(config.cache.clone(), config.compiler.clone()))?);
+    let kept = config.app.journal.as_ref().map(|journal| journal.dir.join("modules"));
+    let sandbox = SandboxConfig { kept, ..SandboxConfig::new(config.cache.clone(), config.compiler.clone()) };
+    let sandbox = Arc::new(Sandbox::new(sandbox)?);
     let registry = Registry::new(config.registry.clone());
     // Beside the compiled ones, and like them nobody else's.
     let loader = Loader::new(Arc::clone(&sandbox), registry.clone(), config.cache.join("pulled"));

@@ -91,7 +91,7 @@ impl Supervisor {
 
     fn hear(&mut self, notice: Notice) {
         match notice {
-            Notice::Faulted { id, fault, guest } => {
+            Notice::Faulted { id, fault, guest, .. } => {
                 drop(guest);
                 let (tenant, strategy) = self.name(id);
                 tracing::warn!(tenant, strategy, kind = fault.kind.label(), detail = fault.detail, "strategy faulted");

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use pinion_spec::strategy::TradingState;
+use serde::{Deserialize, Serialize};
 
 use crate::book::{Applied, Books};
 use crate::clock::mono_ns;
@@ -17,6 +18,7 @@ use crate::event::{Event, Origin, Stamp};
 use crate::fence::Fence;
 use crate::ingest::Quiet;
 use crate::instance::{Instance, InstanceId, Notice, ReadyGuest, Turn};
+use crate::journal::{Entry, Scribe};
 use crate::limits::{BATCH_EVENTS_MAX, EVENT_INTENTS_MAX, PARK_NS_MAX, QUIET_NS, REPORT_INTERVAL_NS};
 use crate::metrics::{Recorder, ShardMetrics, WorkerMetrics};
 use crate::ring::{Wait, Waiter, Waker};
@@ -27,7 +29,7 @@ use crate::risk::Limits;
 pub struct FeedId(pub u32);
 
 /// What a halt or a resume reaches.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope {
     /// Every strategy.
     All,
@@ -112,6 +114,13 @@ pub enum Command {
         /// The new limits.
         limits: Arc<Limits>,
     },
+    /// Another command, and what the journal says of it. Of the commands that have no such thing the journal says what they are.
+    Noted {
+        /// What it says.
+        entry: Box<Entry>,
+        /// The command.
+        command: Box<Command>,
+    },
     /// Answers when everything before it has been taken: a barrier.
     Ping(Sender<()>),
     /// Empties the rings, stops every instance, and ends.
@@ -166,6 +175,8 @@ pub struct WorkerParts {
     pub waker: Waker,
     /// Until when it may act.
     pub fence: Fence,
+    /// Where it notes what it presents.
+    pub scribe: Scribe,
 }
 
 /// The loop's state.
@@ -185,6 +196,7 @@ pub struct Worker {
     /// The lease ran out: nothing more is done, whatever comes.
     fenced: bool,
     report_due_ns: u64,
+    scribe: Scribe,
 }
 
 impl Worker {
@@ -206,6 +218,7 @@ impl Worker {
             fence: parts.fence,
             fenced: false,
             report_due_ns: 0,
+            scribe: parts.scribe,
         }
     }
 
@@ -224,6 +237,7 @@ impl Worker {
             if began >= self.report_due_ns {
                 self.report_due_ns = began + REPORT_INTERVAL_NS;
                 self.instances.iter_mut().flatten().for_each(|instance| instance.report(&self.notices));
+                self.scribe.flush();
             }
             if worked {
                 self.metrics.busy_ns.add(mono_ns() - began);
@@ -238,6 +252,7 @@ impl Worker {
                 return;
             }
             self.tick();
+            self.scribe.flush();
             let (ports, commands) = (&self.ports, &self.commands);
             self.waiter.idle(Duration::from_nanos(PARK_NS_MAX), || {
                 !commands.is_empty() || ports.iter().any(|port| !port.ring.is_empty())
@@ -296,6 +311,7 @@ impl Worker {
             outbox: &mut self.outbox,
             notices: &self.notices,
             killed: &self.killed,
+            scribe: &mut self.scribe,
             stamp: event.stamp,
         };
         // A timer fires before the event that passes it, and before the books have taken that event.
@@ -319,6 +335,7 @@ impl Worker {
             }
         }
         if event.is_last() {
+            self.scribe.record(port.feed.0, event.origin);
             note_mark(&mut port.marks, event.origin);
             if !port.broadcast.get(event.origin.topic as usize).copied().unwrap_or_default() {
                 self.meter.count_record();
@@ -345,25 +362,35 @@ impl Worker {
         if self.fence.is_passed(now) {
             return;
         }
-        for port in &mut self.ports {
+        for index in 0..self.ports.len() {
+            let port = &self.ports[index];
             let since = now.saturating_sub(port.last_mono_ns);
             if port.last_ts == 0 || since < QUIET_NS || !port.quiet.get() {
                 continue;
             }
-            let stream_now = port.last_ts.saturating_add(since);
-            for instance in port.routes.iter().flatten().flatten() {
-                let Some(instance) = self.instances[*instance].as_mut().filter(|i| i.is_due(stream_now)) else {
-                    continue;
-                };
-                let mut turn = Turn {
-                    books: &mut port.books,
-                    outbox: &mut self.outbox,
-                    notices: &self.notices,
-                    killed: &self.killed,
-                    stamp: Stamp { polled_ns: now, routed_ns: now },
-                };
-                instance.fire_due(stream_now, &mut turn);
+            let (feed, stream_now) = (port.feed.0, port.last_ts.saturating_add(since));
+            let is_due = |slot: &usize| self.instances[*slot].as_ref().is_some_and(|i| i.is_due(stream_now));
+            if port.routes.iter().flatten().flatten().any(is_due) {
+                self.scribe.note(|| Entry::Tick { feed, ts: stream_now });
+                self.fire_due(index, stream_now, now);
             }
+        }
+    }
+
+    /// Closes the bars and fires the timers of a feed's instances that a stream time has passed.
+    fn fire_due(&mut self, index: usize, stream_now: u64, mono_now: u64) {
+        let port = &mut self.ports[index];
+        for slot in port.routes.iter().flatten().flatten() {
+            let Some(instance) = self.instances[*slot].as_mut().filter(|i| i.is_due(stream_now)) else { continue };
+            let mut turn = Turn {
+                books: &mut port.books,
+                outbox: &mut self.outbox,
+                notices: &self.notices,
+                killed: &self.killed,
+                scribe: &mut self.scribe,
+                stamp: Stamp { polled_ns: mono_now, routed_ns: mono_now },
+            };
+            instance.fire_due(stream_now, &mut turn);
         }
     }
 }
@@ -470,9 +497,13 @@ impl Worker {
                 last_ts: 0,
                 last_mono_ns: 0,
             }),
-            Command::RemoveFeed(feed) => self.ports.retain(|port| port.feed != feed),
+            Command::RemoveFeed(feed) => {
+                self.scribe.note(|| Entry::RemoveFeed { feed: feed.0 });
+                self.ports.retain(|port| port.feed != feed);
+            }
             Command::AddInstance { feed, instance, inputs } => self.add_instance(feed, instance, &inputs),
             Command::RemoveInstance(id) => {
+                self.scribe.note(|| Entry::Remove { instance: id.0 });
                 self.on_instance(id, |instance, turn| instance.stop(turn));
                 self.forget(id);
             }
@@ -481,10 +512,12 @@ impl Worker {
                 self.on_instance(id, |instance, turn| drop(answer.send(instance.swap(ready, route, turn))));
             }
             Command::Revive { id, ready, route } => {
+                self.scribe.note(|| Entry::Revive { instance: id.0 });
                 self.on_instance(id, |instance, turn| instance.revive(ready, route, turn));
             }
             Command::SetLimits { id, limits } => self.on_instance(id, |instance, _| instance.set_limits(limits)),
             Command::SetTradingState { scope, state } => {
+                self.scribe.note(|| Entry::TradingState { scope: scope.clone(), state });
                 for id in self.ids() {
                     self.on_instance(id, |instance, turn| {
                         if scope.reaches(&instance.route().tenant, &instance.route().strategy) {
@@ -494,6 +527,7 @@ impl Worker {
                 }
             }
             Command::SetKilled { instrument_id, killed } => {
+                self.scribe.note(|| Entry::Killed { instrument_id, killed });
                 self.killed.retain(|id| *id != instrument_id);
                 if killed {
                     self.killed.push(instrument_id);
@@ -501,6 +535,10 @@ impl Worker {
                         self.on_instance(id, |instance, turn| instance.cancel_instrument(instrument_id, turn));
                     }
                 }
+            }
+            Command::Noted { entry, command } => {
+                self.scribe.note(|| *entry);
+                self.obey(*command);
             }
             Command::Ping(answer) => {
                 let _ = answer.send(());
@@ -531,6 +569,7 @@ impl Worker {
             outbox: &mut self.outbox,
             notices: &self.notices,
             killed: &self.killed,
+            scribe: &mut self.scribe,
             stamp: Stamp { polled_ns: now, routed_ns: now },
         };
         instance.start(&mut turn);
@@ -556,6 +595,7 @@ impl Worker {
             outbox: &mut self.outbox,
             notices: &self.notices,
             killed: &self.killed,
+            scribe: &mut self.scribe,
             stamp: Stamp { polled_ns: now, routed_ns: now },
         };
         act(instance, &mut turn);
@@ -575,6 +615,7 @@ impl Worker {
     }
 
     fn stop_all(&mut self) {
+        self.scribe.note(|| Entry::Stop);
         for id in self.ids() {
             self.on_instance(id, |instance, turn| instance.stop(turn));
         }

@@ -33,7 +33,7 @@ const IMPORTS: &str = r#"(module
 fn a_warm_callback_allocates_nothing() {
     let busy = component(&example("    unreachable)", BUSY).replacen("(module", IMPORTS, 1));
     let cache = std::env::temp_dir().join(format!("pinion-allocation-{}", std::process::id()));
-    let config = SandboxConfig { cache: cache.clone(), compiler: Compiler::Here, instances: 4 };
+    let config = SandboxConfig { cache: cache.clone(), compiler: Compiler::Here, instances: 4, kept: None };
     let sandbox = Sandbox::new(config).unwrap();
     let head = Head { instrument_id: 7, publisher_id: 3, flags: 128, ts_event: 40, ts_recv: 41, sequence: 99 };
     let quote = Quote { bid_price: 10, bid_size: 1, ask_price: 11, ask_size: 2, bid_count: 3, ask_count: 4 };

@@ -52,7 +52,7 @@ struct Fresh {
 impl Fresh {
     fn new(compiler: Compiler) -> Self {
         let cache = std::env::temp_dir().join(format!("pinion-compile-{}-{}", std::process::id(), mono_ns()));
-        let config = SandboxConfig { cache: cache.clone(), compiler, instances: 4 };
+        let config = SandboxConfig { cache: cache.clone(), compiler, instances: 4, kept: None };
         Self { sandbox: Sandbox::new(config).expect("a sandbox"), cache }
     }
 

@@ -155,6 +155,14 @@ pub const PARTITION_PAUSED: Metric =
 pub const EGRESS_FULL: Metric =
     counter("pinion_egress_full_total", &["worker"], "Times that a worker waited because egress was behind.");
 
+pub const JOURNAL_FULL: Metric =
+    counter("pinion_journal_full_total", &["worker"], "Times that a worker waited because its journal was behind.");
+
+pub const JOURNAL_BYTES: Metric = counter("pinion_journal_bytes_total", &["worker"], "Bytes of a worker's journal.");
+
+pub const JOURNAL_FAILED: Metric =
+    gauge("pinion_journal_failed", &["worker"], "1 when a worker's journal could not be written further.");
+
 pub const LATENCY: Metric = Metric {
     name: "pinion_latency_seconds",
     help: "Time that an event spent in a stage; `decision` is from the Kafka poll to the order's hand-over.",
@@ -301,7 +309,7 @@ pub const PROCESS_START: Metric =
     gauge("pinion_process_start_time_seconds", &[], "When the process started, seconds since the Unix epoch.");
 
 /// Every metric of a runtime, in the order in which an event meets them.
-pub const ALL: [Metric; 50] = [
+pub const ALL: [Metric; 53] = [
     BUILD_INFO,
     PROCESS_START,
     PROCESS_CPU,
@@ -337,6 +345,9 @@ pub const ALL: [Metric; 50] = [
     DENIALS,
     DENIALS_UNTOLD,
     EGRESS_FULL,
+    JOURNAL_FULL,
+    JOURNAL_BYTES,
+    JOURNAL_FAILED,
     KAFKA_SENT,
     KAFKA_ACKNOWLEDGED,
     KAFKA_QUEUE_FULL,

@@ -7,6 +7,7 @@ mod boards;
 mod chart;
 mod clock;
 mod cluster_cli;
+mod contract;
 mod control;
 mod control_plane;
 mod counts;

@@ -3,9 +3,9 @@
 //! What the sandbox's lanes are compared with. It has no CPU or memory budget, and a panic is a panic; only the intents'
 //! budget is the same, because it decides which orders there are.
 
+use pinion_runtime::bars::{BarKind, BarSeries};
 use pinion_runtime::effects::{self, Flood};
 use pinion_runtime::event::{self, BookSide};
-use pinion_runtime::bars::{BarKind, BarSeries};
 use pinion_runtime::sandbox::{Call, Callbacks, Fault, FaultKind, Guest, Host, Saved, Wants, log};
 use pinion_spec::strategy::TradingState;
 use pinion_strategy as sdk;

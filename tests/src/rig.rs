@@ -14,6 +14,7 @@ use pinion_runtime::fence::Fence;
 use pinion_runtime::ingest::Quiet;
 use pinion_runtime::instance::{Instance, InstanceId, InstanceParts, InstanceRecorders, Notice, ReadyGuest};
 use pinion_runtime::instruments::Instruments;
+use pinion_runtime::journal::Scribe;
 use pinion_runtime::limits::{OUTBOUND_RING, RING_EVENTS};
 use pinion_runtime::metrics::{ShardMetrics, StrategyMetrics, WorkerMetrics, recorder};
 use pinion_runtime::plan;
@@ -123,6 +124,7 @@ impl Rig {
             wait: Wait::Park,
             waker: waker.clone(),
             fence,
+            scribe: Scribe::default(),
         };
         let thread = thread::spawn(move || {
             on_worker();

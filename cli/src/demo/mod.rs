@@ -148,6 +148,7 @@ fn flow(args: &DemoArgs, view: bool, log: &log::Kept) -> Result<Summary, CliErro
             wait: Wait::Park,
             workers: 1,
             fence: Fence::default(),
+            journal: None,
         },
         admin: None,
         token_file: None,

@@ -22,6 +22,7 @@ use crate::ingest::{
 };
 use crate::instance::{Instance, InstanceId};
 use crate::instruments::{Instrument, Instruments, SymbolError};
+use crate::journal::{Entry, Load};
 use crate::kafka::Kafka;
 use crate::limits::RING_EVENTS;
 use crate::metrics::{FeedMetrics, PartitionsMetrics, Recorder, SentMetrics, StrategyMetrics, recorder};
@@ -270,7 +271,13 @@ impl App {
             targets.push(Target { ring: events, waker: worker.waker.clone() });
             let books = Box::new(Books::new(feed.plan.resync));
             let port = FeedPort { feed: id, ring, books, quiet: quiet.clone(), broadcast: broadcast.clone() };
-            self.send(index, Command::AddFeed(Box::new(port)));
+            let noted = || Entry::Feed {
+                feed: id.0,
+                group: feed.plan.group.clone(),
+                topics: feed.inputs.iter().map(|input| input.topic.clone()).collect(),
+                strategies: feed.strategies.iter().map(|open| open.handle.as_json()).collect(),
+            };
+            self.send_noted(index, noted, Command::AddFeed(Box::new(port)));
         }
         for OpenStrategy { handle, instances, sent, recorders } in feed.strategies {
             self.metrics.add_sent(sent);
@@ -373,8 +380,20 @@ impl App {
 
     fn add_instance(&self, handle: &StrategyHandle, made: &InstanceHandle, instance: Instance) {
         self.metrics.add_strategy(Arc::clone(&made.metrics));
-        let inputs = instance.inputs().collect();
-        self.send(made.worker, Command::AddInstance { feed: handle.feed, instance: Box::new(instance), inputs });
+        let inputs: Vec<(u16, u16)> = instance.inputs().collect();
+        let noted = || {
+            Entry::Load(Box::new(Load {
+                instance: made.id.0,
+                feed: handle.feed.0,
+                shard: made.shard,
+                sources: inputs.clone(),
+                strategy: handle.as_json(),
+                module: handle.module.digest().hex(),
+                trading_state: handle.trading_state,
+            }))
+        };
+        let add = Command::AddInstance { feed: handle.feed, instance: Box::new(instance), inputs: inputs.clone() };
+        self.send_noted(made.worker, noted, add);
     }
 
     /// Brings the instances of partitions to life, or ends them: on-stop, and their working orders are cancelled. When one comes

@@ -7,6 +7,7 @@ mod feeds;
 mod strategy;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
@@ -23,6 +24,7 @@ use crate::fence::Fence;
 use crate::ingest::{self, FeedConsumer, FeedError, Rebalanced};
 use crate::instance::{InstanceId, Notice};
 use crate::instruments::SymbolError;
+use crate::journal::{Entry, JournalConfig, Scribe, Writer, WriterCommand};
 use crate::kafka::{self, AccessError, Kafka};
 use crate::limits::{DEAD_LETTERS_MAX, DRAIN_SECONDS_MAX, OUTBOUND_RING};
 use crate::metrics::{Counter, Metrics, WorkerMetrics, recorder};
@@ -49,6 +51,8 @@ pub struct AppConfig {
     pub workers: usize,
     /// Until when the process may act.
     pub fence: Fence,
+    /// Where the workers' journals go.
+    pub journal: Option<JournalConfig>,
 }
 
 /// A strategy and its module, ready to run.
@@ -119,6 +123,14 @@ pub enum AppError {
     /// Kafka's client refused its configuration.
     #[error("setting up the producer")]
     Producer(#[source] AccessError),
+    /// The journal's folder cannot be used.
+    #[error("the journal cannot be written to {path}; name another folder with --journal, or make room")]
+    Journal {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A thread could not be started.
     #[error("starting the {name} thread")]
     Thread {
@@ -250,6 +262,7 @@ pub struct App {
     egress: Sender<EgressCommand>,
     egress_waker: Waker,
     egress_thread: JoinHandle<()>,
+    journal: Option<Journal>,
     dead_letters: Sender<DeadLetter>,
     rebalances: Sender<Rebalanced>,
     /// Trading states that were set, by scope.
@@ -259,6 +272,12 @@ pub struct App {
     next_feed: u32,
     next_instance: u32,
     next_strategy: usize,
+}
+
+/// The journal's thread.
+struct Journal {
+    commands: Sender<WriterCommand>,
+    thread: JoinHandle<()>,
 }
 
 /// What the control plane hears from the flow.
@@ -301,6 +320,7 @@ impl App {
         // librdkafka's threads inherit the affinity of the thread that makes the client: this one, which is not pinned.
         let made = Egress::new(parts).map_err(AppError::Producer)?;
         let egress_thread = spawn("egress".to_owned(), move || made.run())?;
+        let journal = start_journal(config.journal.as_ref())?;
         let mut workers = Vec::with_capacity(config.workers);
         for (index, core) in cores.into_iter().enumerate() {
             let (outbound, consumer) = rtrb::RingBuffer::new(OUTBOUND_RING);
@@ -310,6 +330,14 @@ impl App {
             metrics.add_worker(Arc::clone(&worker_metrics));
             let _ = egress.send(EgressCommand::AddWorker(consumer));
             let waker = Waker::default();
+            let scribe = match &journal {
+                Some(journal) => {
+                    let (scribe, ring) = Scribe::new(Arc::clone(&worker_metrics));
+                    let _ = journal.commands.send(WriterCommand::AddWorker(Arc::clone(&worker_metrics), ring));
+                    scribe
+                }
+                None => Scribe::default(),
+            };
             let parts = WorkerParts {
                 metrics: Arc::clone(&worker_metrics),
                 commands: command_receiver,
@@ -319,6 +347,7 @@ impl App {
                 wait: config.wait,
                 waker: waker.clone(),
                 fence: config.fence.clone(),
+                scribe,
             };
             let thread = spawn(format!("worker-{index}"), move || {
                 let given = pin::pin_current(core);
@@ -338,6 +367,7 @@ impl App {
             egress,
             egress_waker,
             egress_thread,
+            journal,
             dead_letters,
             rebalances: rebalance_sender,
             states: Vec::new(),
@@ -375,6 +405,17 @@ impl App {
             // Fails only when the worker has ended, and then there is nothing to command.
             let _ = handle.commands.send(command);
             handle.waker.wake();
+        }
+    }
+
+    /// A command, with what the journal says of it where there is one.
+    fn send_noted(&self, worker: usize, entry: impl FnOnce() -> Entry, command: Command) {
+        match &self.journal {
+            None => self.send(worker, command),
+            Some(_) => {
+                let (entry, command) = (Box::new(entry()), Box::new(command));
+                self.send(worker, Command::Noted { entry, command });
+            }
         }
     }
 
@@ -429,7 +470,13 @@ impl App {
         for (instance, ready) in handle.instances.iter().zip(ready) {
             let route = Arc::new(handle.route(&instance.identity));
             instance.metrics.quarantined.set(0);
-            self.send(instance.worker, Command::Swap { id: instance.id, ready, route, answer: answer.clone() });
+            let noted = || Entry::Swap {
+                instance: instance.id.0,
+                module: handle.module.digest().hex(),
+                params: params.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            };
+            let swap = Command::Swap { id: instance.id, ready, route, answer: answer.clone() };
+            self.send_noted(instance.worker, noted, swap);
         }
         drop(answer);
         let kept = refusals(&answers, instances);
@@ -555,7 +602,10 @@ impl App {
         let handle = self.handle(tenant, strategy)?;
         let limits = Arc::new(handle.limits(risk)?);
         for instance in &handle.instances {
-            self.send(instance.worker, Command::SetLimits { id: instance.id, limits: Arc::clone(&limits) });
+            let noted =
+                || Entry::Limits { instance: instance.id.0, risk: serde_json::to_string(risk).unwrap_or_default() };
+            let set = Command::SetLimits { id: instance.id, limits: Arc::clone(&limits) };
+            self.send_noted(instance.worker, noted, set);
         }
         self.settle();
         if let Some(handle) = self.strategies.get_mut(&(tenant.to_owned(), strategy.to_owned())) {
@@ -662,6 +712,10 @@ impl App {
         for worker in self.workers {
             died |= !joined(worker.thread);
         }
+        if let Some(journal) = self.journal {
+            let _ = journal.commands.send(WriterCommand::Finish);
+            died |= !joined(journal.thread);
+        }
         let (answer, answers) = crossbeam_channel::bounded(1);
         let _ = self.egress.send(EgressCommand::Drain { until_ns, answer });
         self.egress_waker.wake();
@@ -684,6 +738,16 @@ impl App {
         }
         Drained { unacknowledged, refused: self.egress_metrics.failed.get(), uncommitted, died }
     }
+}
+
+/// Starts the journal's thread, where a journal is wanted.
+fn start_journal(config: Option<&JournalConfig>) -> Result<Option<Journal>, AppError> {
+    let Some(config) = config else { return Ok(None) };
+    let (commands, receiver) = crossbeam_channel::unbounded();
+    let writer = Writer::new(config.clone(), receiver)
+        .map_err(|source| AppError::Journal { path: config.dir.clone(), source })?;
+    let thread = spawn("journal".to_owned(), move || writer.run())?;
+    Ok(Some(Journal { commands, thread }))
 }
 
 /// How long a change waits for workers to take it.

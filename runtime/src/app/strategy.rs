@@ -105,6 +105,12 @@ pub fn strategy_route(
 }
 
 impl StrategyHandle {
+    /// Its resource, for the journal.
+    pub(super) fn as_json(&self) -> String {
+        // A resource came from text, so it can be text again.
+        serde_json::to_string(&self.strategy).unwrap_or_default()
+    }
+
     /// Its limits: those of the file, else the defaults.
     pub(super) fn risk(&self) -> Risk {
         self.strategy.spec.risk.clone().unwrap_or_default()

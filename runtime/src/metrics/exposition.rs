@@ -130,6 +130,9 @@ fn workers(metrics: &Metrics, out: &mut Exposition) {
         out.gauge(&names::WORKER_PINNED, &[&index, &named], f64::from(u8::from(core.is_some())));
         out.sample(&names::WORKER_BUSY, &[&index], seconds(worker.busy_ns.get()));
         out.counter(&names::EGRESS_FULL, &[&index], worker.egress_full.get());
+        out.counter(&names::JOURNAL_FULL, &[&index], worker.journal_full.get());
+        out.counter(&names::JOURNAL_BYTES, &[&index], worker.journal_bytes.get());
+        out.gauge(&names::JOURNAL_FAILED, &[&index], f64::from(u8::from(worker.journal_failed.get() != 0)));
         out.counter(&names::SEQUENCE_GAPS, &[&index], worker.gaps.get());
     }
 }

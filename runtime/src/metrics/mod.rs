@@ -209,6 +209,12 @@ pub struct WorkerMetrics {
     pub thread: Gauge,
     /// Times that the outbound ring had no room.
     pub egress_full: Counter,
+    /// Times that the journal was behind.
+    pub journal_full: Counter,
+    /// Bytes of the journal; written by its thread.
+    pub journal_bytes: Counter,
+    /// 1 when the journal could not be written further; written by its thread.
+    pub journal_failed: Gauge,
     /// Time spent on events rather than waiting, ns.
     pub busy_ns: Counter,
     /// Breaks in a venue's sequence.
@@ -222,7 +228,17 @@ impl WorkerMetrics {
     #[must_use]
     pub fn new(index: usize, queue: RecorderReader) -> Self {
         let zero = Counter::default;
-        Self { index, thread: Gauge::default(), egress_full: zero(), busy_ns: zero(), gaps: zero(), queue }
+        Self {
+            index,
+            thread: Gauge::default(),
+            egress_full: zero(),
+            journal_full: zero(),
+            journal_bytes: zero(),
+            journal_failed: Gauge::default(),
+            busy_ns: zero(),
+            gaps: zero(),
+            queue,
+        }
     }
 
     /// The core that it is bound to now; the kernel frees threads whose cores are taken from them.

@@ -4,7 +4,7 @@ use pinion_spec::ids::ClientOrderId;
 use pinion_spec::strategy::{Resync, Risk, TradingState};
 
 use super::*;
-use crate::book::Books;
+use crate::book::{BookState, Books, Reference};
 use crate::event::{Body, Depth, Event, Execution, ExecutionKind, Head, Liquidity, Origin, Quote, Stamp};
 use crate::instruments::{Instrument, Instruments};
 

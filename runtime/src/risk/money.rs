@@ -133,7 +133,10 @@ mod tests {
         let gapped = Reference { state: BookState::Gapped, ..market(1, 2) };
         assert_eq!(money.unrealized(net, &gapped, 0), AMOUNT_UNDEFINED);
         assert_eq!(money.trade(net, i128::MAX, 2, 0), None);
-        assert_eq!(money.trade(net, 1, 1, i64::MAX).and_then(|money| money.trade(3, 1, 1, 1)).map(Money::fees), Some(AMOUNT_UNDEFINED));
+        assert_eq!(
+            money.trade(net, 1, 1, i64::MAX).and_then(|money| money.trade(3, 1, 1, 1)).map(Money::fees),
+            Some(AMOUNT_UNDEFINED)
+        );
     }
 
     proptest! {

@@ -114,6 +114,12 @@ impl<'a> Artefact<'a> {
         Ok(Self { bytes, digest: Digest::of(bytes), core: liftable(bytes, &modules) })
     }
 
+    /// The component as it is.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// The artefact's name.
     #[must_use]
     pub const fn digest(&self) -> Digest {

@@ -92,9 +92,8 @@ impl ComponentGuest {
     fn call_init(&mut self, params: &[(String, String)]) -> wasmtime::Result<Result<WitWants, String>> {
         let host = &self.store.data().host;
         let instruments: Vec<_> = host.instruments_in_order().into_iter().map(WitInstrument::from).collect();
-        let on_init = self
-            .on_init
-            .typed::<(&[(String, String)], &[WitInstrument]), (Result<WitWants, String>,)>(&self.store)?;
+        let on_init =
+            self.on_init.typed::<(&[(String, String)], &[WitInstrument]), (Result<WitWants, String>,)>(&self.store)?;
         Ok(on_init.call(&mut self.store, (params, &instruments))?.0)
     }
 

@@ -28,13 +28,15 @@ pub struct SandboxConfig {
     pub compiler: Compiler,
     /// Instances at once, for the pool.
     pub instances: u32,
+    /// Where the bytes of every module that is loaded are kept, as `DIGEST.wasm`: a replay needs them.
+    pub kept: Option<PathBuf>,
 }
 
 impl SandboxConfig {
     /// The usual: a child of this executable compiles, and [`INSTANCES_MAX`] instances have room.
     #[must_use]
     pub fn new(cache: PathBuf, compiler: Compiler) -> Self {
-        Self { cache, compiler, instances: INSTANCES_MAX }
+        Self { cache, compiler, instances: INSTANCES_MAX, kept: None }
     }
 }
 
@@ -58,6 +60,14 @@ pub enum LoadError {
     /// The file.
     #[error("cannot read the module {path}")]
     Read {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Its copy.
+    #[error("cannot keep a copy of the module as {path}")]
+    Keep {
         /// Which.
         path: PathBuf,
         /// Why not.
@@ -87,6 +97,7 @@ pub struct Sandbox {
     ticker: Arc<EpochTicker>,
     cache: Cache,
     compiler: Compiler,
+    kept: Option<PathBuf>,
     direct: Linker<State>,
     component: ComponentLinker<State>,
 }
@@ -106,7 +117,7 @@ impl Sandbox {
         component::define(&mut component).map_err(refused)?;
         let ticker = Arc::new(EpochTicker::start(&engine).map_err(SandboxError::Ticker)?);
         let cache = Cache::open(&config.cache, &engine)?;
-        Ok(Self { engine, allocation, ticker, cache, compiler: config.compiler, direct, component })
+        Ok(Self { engine, allocation, ticker, cache, compiler: config.compiler, kept: config.kept, direct, component })
     }
 
     /// Where instances get their memory from.
@@ -160,7 +171,23 @@ impl Sandbox {
             // Nothing there, or nothing that this wasmtime takes.
             None | Some(Err(_)) => self.link(&self.compile(wasm, digest, lane)?, lane)?,
         };
+        self.keep(artefact)?;
         Ok(Module { digest, pre, ticker: Arc::clone(&self.ticker) })
+    }
+
+    /// Keeps a module's bytes, where they are to be kept and are not yet.
+    fn keep(&self, artefact: &Artefact<'_>) -> Result<(), LoadError> {
+        let Some(folder) = &self.kept else { return Ok(()) };
+        let path = folder.join(format!("{}.wasm", artefact.digest().hex()));
+        if path.exists() {
+            return Ok(());
+        }
+        // Under another name until it is whole: what bears its digest is complete.
+        let part = folder.join(format!("{}.part-{}", artefact.digest().hex(), std::process::id()));
+        std::fs::create_dir_all(folder)
+            .and_then(|()| std::fs::write(&part, artefact.bytes()))
+            .and_then(|()| std::fs::rename(&part, &path))
+            .map_err(|source| LoadError::Keep { path, source })
     }
 
     fn compile(&self, wasm: &[u8], digest: Digest, lane: Lane) -> Result<Code, LoadError> {

@@ -4,8 +4,8 @@
 use wasmtime::component::{ComponentType, Lift, Lower, flags};
 
 use super::scalars;
-use crate::bars::{Bar, BarKind, BarSeries};
 use super::{BookTop, Fill, Gap, OrderUpdate};
+use crate::bars::{Bar, BarKind, BarSeries};
 use crate::event::{Delta, Head, MarketState, PRICE_UNDEFINED, Quote, Trade};
 use crate::risk::Position;
 

@@ -5,9 +5,9 @@ use std::sync::atomic::AtomicU64;
 
 use wasmtime::{Engine, Memory, ResourceLimiter, Store, TypedFunc};
 
-use super::{Fault, Host};
 use super::cpu::{self, Allowance, Meter};
 use super::fault::{Refusal, fault};
+use super::{Fault, Host};
 use crate::limits::{GUEST_STRING_BYTES_MAX, GUEST_TABLE_ELEMENTS_MAX};
 use pinion_spec::strategy::Budget;
 

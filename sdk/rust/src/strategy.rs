@@ -1,8 +1,8 @@
 //! What a strategy is.
 
 use crate::{
-    Bar, BarSeries, Book, BookDelta, Fill, Gap, Host, Instrument, OrderUpdate, Params, Position, Quote, Saved, Status, Trade,
-    TradingState,
+    Bar, BarSeries, Book, BookDelta, Fill, Gap, Host, Instrument, OrderUpdate, Params, Position, Quote, Saved, Status,
+    Trade, TradingState,
 };
 
 /// The callbacks that a strategy wants; those it leaves out cost nothing.

@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 
 use crate::{
     Aggressor, Bar, BarKind, BarSeries, Book, BookAction, BookDelta, BookSide, DenyReason, Fill, Gap, Head, Host,
-    Instrument, Level, Liquidity, LogLevel, MarketState, NewOrder, OrderStatus, OrderType, OrderUpdate, Params, Position,
-    Price, Quote, Saved, Side, Size, Status, Strategy, TimeInForce, Trade, TradingState,
+    Instrument, Level, Liquidity, LogLevel, MarketState, NewOrder, OrderStatus, OrderType, OrderUpdate, Params,
+    Position, Price, Quote, Saved, Side, Size, Status, Strategy, TimeInForce, Trade, TradingState,
 };
 use bindings::exports::pinion::strategy::handler::Guest;
 use bindings::pinion::strategy::{host, types};

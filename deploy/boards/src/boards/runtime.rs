@@ -168,6 +168,23 @@ fn rings() -> Row {
             )
             .query(rate(&metrics::EGRESS_FULL).sum(&["instance", "worker"]), "{{instance}} worker {{worker}}")
             .size(8, 8),
+            Panel::lines(
+                "Waits for the journal",
+                "Times a second that a worker waited because the journal's thread was behind: a disk that is too slow for it.",
+                "ops",
+            )
+            .query(rate(&metrics::JOURNAL_FULL).sum(&["instance", "worker"]), "{{instance}} worker {{worker}}")
+            .size(8, 8),
+            Panel::lines("Journal", "Bytes a second of the workers' journals; nothing where none is kept.", "Bps")
+                .query(rate(&metrics::JOURNAL_BYTES).sum(&["instance", "worker"]), "{{instance}} worker {{worker}}")
+                .size(8, 8),
+            Panel::lines(
+                "Journals that ended",
+                "1 where a journal could not be written further: what a worker presents since then cannot be replayed. The log says why.",
+                "none",
+            )
+            .query(now(&metrics::JOURNAL_FAILED).max(&["instance", "worker"]), "{{instance}} worker {{worker}}")
+            .size(8, 8),
         ],
     }
 }

@@ -8,11 +8,12 @@ use super::{HEAD, LANES, ON_QUOTE, QUOTE, budget, host, instance, sandbox, start
 use crate::bars::{Bar, BarKind, BarSeries};
 use crate::effects::{Intent, NewOrder, OrderType, TimeInForce};
 use crate::event::{
-    Aggressor, BookSide, Delta, Execution, ExecutionKind, Liquidity, MarketState, PRICE_UNDEFINED, Side, Trade, order_id,
+    Aggressor, BookSide, Delta, Execution, ExecutionKind, Liquidity, MarketState, PRICE_UNDEFINED, Side, Trade,
+    order_id,
 };
-use crate::sandbox::log::LogLevel;
 use crate::limits::SAVED_BYTES_MAX;
 use crate::risk::Position;
+use crate::sandbox::log::LogLevel;
 use crate::sandbox::{
     BookTop, Call, Callbacks, Fault, FaultKind, Fill, Gap, Guest, HostConfig, OrderStatus, OrderUpdate, Saved, Wants,
 };
@@ -305,13 +306,16 @@ fn wants_bars(at: u32, len: u32, data: &str) -> Vec<u8> {
 #[test]
 fn wanted_bars_arrive_as_they_are_and_what_is_no_list_of_bars_is_refused() {
     let id = r"\07\00\00\00\00\00\00\00";
-    let series = |kind: u8| format!(r"{id}\{kind:02x}\00\00\00\00\00\00\00\09\00\00\00\00\00\00\00\08\00\00\00\00\00\00\00");
+    let series =
+        |kind: u8| format!(r"{id}\{kind:02x}\00\00\00\00\00\00\00\09\00\00\00\00\00\00\00\08\00\00\00\00\00\00\00");
     let two = format!("{}{}", series(0), series(2));
     let bars = [BarKind::Time, BarKind::Volume].map(|kind| BarSeries { instrument_id: 7, kind, every: 9, grace: 8 });
     for lane in LANES {
         let init = |at, len, data: &str| instance(&wants_bars(at, len, data), lane).unwrap().init(&[]);
         assert_eq!(init(1024, 2, &two).unwrap(), Wants { callbacks: Callbacks(0), bars: bars.to_vec() }, "{lane:?}");
-        for (at, len, data) in [(1024, 1, series(3)), (1028, 1, two.clone()), (65_528, 1, two.clone()), (1024, u32::MAX, two.clone())] {
+        for (at, len, data) in
+            [(1024, 1, series(3)), (1028, 1, two.clone()), (65_528, 1, two.clone()), (1024, u32::MAX, two.clone())]
+        {
             let fault = init(at, len, &data).unwrap_err();
             assert_eq!(fault.kind, FaultKind::BadPointer, "{lane:?}: {at} {len}: {fault}");
         }
@@ -358,7 +362,7 @@ fn as_much_as_a_mebibyte_is_saved_and_a_byte_more_is_a_fault() {
     let most = u32::try_from(SAVED_BYTES_MAX).unwrap();
     let budget = Budget { memory_mib: 8, ..budget() };
     for lane in LANES {
-        let save = |len| {
+        let save = |len| -> Result<(usize, String), Fault> {
             let module = sandbox().load_for(&saving(len, 64), lane).unwrap();
             let mut guest = module.instantiate(host(), &budget).unwrap();
             guest.init(&[]).unwrap();

@@ -172,7 +172,7 @@ fn a_function_that_is_too_large_is_refused_before_it_is_compiled() {
 #[test]
 fn a_damaged_cache_entry_is_compiled_again_and_never_run() {
     let dir = directory("damaged");
-    let config = SandboxConfig { cache: dir.clone(), compiler: Compiler::Here, instances: 4 };
+    let config = SandboxConfig { cache: dir.clone(), compiler: Compiler::Here, instances: 4, kept: None };
     let sandbox = Sandbox::new(config).unwrap();
     for lane in LANES {
         let bytes = guest("");
@@ -208,7 +208,7 @@ fn a_cache_that_others_can_reach_is_refused() {
     fs::create_dir(&dir).unwrap();
     for mode in [0o777, 0o750, 0o701] {
         fs::set_permissions(&dir, fs::Permissions::from_mode(mode)).unwrap();
-        let config = SandboxConfig { cache: dir.clone(), compiler: Compiler::Here, instances: 4 };
+        let config = SandboxConfig { cache: dir.clone(), compiler: Compiler::Here, instances: 4, kept: None };
         let error = Sandbox::new(config).err().unwrap();
         assert!(matches!(error, SandboxError::Cache(CacheError::Open { .. })), "{mode:o}: {error:?}");
     }

@@ -33,7 +33,7 @@ fn directory(name: &str) -> PathBuf {
 fn sandbox() -> &'static Sandbox {
     static SANDBOX: OnceLock<Sandbox> = OnceLock::new();
     SANDBOX.get_or_init(|| {
-        let config = SandboxConfig { cache: directory("shared"), compiler: Compiler::Here, instances: 32 };
+        let config = SandboxConfig { cache: directory("shared"), compiler: Compiler::Here, instances: 32, kept: None };
         Sandbox::new(config).unwrap()
     })
 }
