@@ -64,7 +64,8 @@ impl Provenance<'_> {
     }
 
     /// What venues see of a guest's order id.
-    fn client_order_id(&self, order_id: u64) -> ClientOrderId {
+    #[must_use]
+    pub fn client_order_id(&self, order_id: u64) -> ClientOrderId {
         let (source, offset, n) = order_id_parts(order_id);
         let (topic, partition) = self.route.identity.sources.get(usize::from(source)).copied().unwrap_or_default();
         ClientOrderId { strategy: self.route.identity.strategy, topic, partition, offset, n }
@@ -222,14 +223,18 @@ const fn side(side: Side) -> &'static str {
     }
 }
 
-const fn order_type(order_type: OrderType) -> &'static str {
+/// An order's type, as on the wire.
+#[must_use]
+pub const fn order_type(order_type: OrderType) -> &'static str {
     match order_type {
         OrderType::Limit => "limit",
         OrderType::Market => "market",
     }
 }
 
-const fn time_in_force(time_in_force: TimeInForce) -> &'static str {
+/// How long an order lives, as on the wire.
+#[must_use]
+pub const fn time_in_force(time_in_force: TimeInForce) -> &'static str {
     match time_in_force {
         TimeInForce::Gtc => "gtc",
         TimeInForce::Ioc => "ioc",

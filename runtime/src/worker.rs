@@ -336,25 +336,31 @@ impl Worker {
         if self.fence.is_passed(now) {
             return;
         }
-        for port in &mut self.ports {
+        for index in 0..self.ports.len() {
+            let port = &self.ports[index];
             let since = now.saturating_sub(port.last_mono_ns);
             if port.last_ts == 0 || since < QUIET_NS || !port.quiet.get() {
                 continue;
             }
-            let stream_now = port.last_ts.saturating_add(since);
-            for instance in port.routes.iter().flatten().flatten() {
-                let Some(instance) = self.instances[*instance].as_mut().filter(|i| i.timer_due(stream_now)) else {
-                    continue;
-                };
-                let mut turn = Turn {
-                    books: &mut port.books,
-                    outbox: &mut self.outbox,
-                    notices: &self.notices,
-                    killed: &self.killed,
-                    stamp: Stamp { polled_ns: now, routed_ns: now },
-                };
-                instance.fire_timers(stream_now, &mut turn);
-            }
+            self.fire_timers(index, port.last_ts.saturating_add(since), now);
+        }
+    }
+
+    /// Fires what timers of a feed's instances a stream time has passed.
+    fn fire_timers(&mut self, index: usize, stream_now: u64, mono_now: u64) {
+        let port = &mut self.ports[index];
+        for instance in port.routes.iter().flatten().flatten() {
+            let Some(instance) = self.instances[*instance].as_mut().filter(|i| i.timer_due(stream_now)) else {
+                continue;
+            };
+            let mut turn = Turn {
+                books: &mut port.books,
+                outbox: &mut self.outbox,
+                notices: &self.notices,
+                killed: &self.killed,
+                stamp: Stamp { polled_ns: mono_now, routed_ns: mono_now },
+            };
+            instance.fire_timers(stream_now, &mut turn);
         }
     }
 }
@@ -420,6 +426,47 @@ impl Meter {
         if let Some(shard) = self.shards.get_mut(slot) {
             *shard = None;
         }
+    }
+}
+
+// --- by hand, for playback: the same code, without a thread, rings and the wall clock ---
+
+impl Worker {
+    /// Presents an event of the feed that was added as number `index`.
+    #[inline]
+    pub(crate) fn present_one(&mut self, index: usize, event: &Event) {
+        self.present(index, event);
+    }
+
+    /// The wall clock's part on a quiet stream: fires what timers this stream time has passed.
+    pub(crate) fn tick_to(&mut self, index: usize, stream_now: u64) {
+        self.fire_timers(index, stream_now, mono_ns());
+    }
+
+    /// Takes a command, between two records.
+    pub(crate) fn command(&mut self, command: Command) {
+        self.obey(command);
+    }
+
+    /// A feed's books as its last event left them.
+    #[inline]
+    pub(crate) fn books(&self, index: usize) -> Option<&Books> {
+        self.ports.get(index)?.books.as_deref()
+    }
+
+    /// What was caused since the last call. Nothing of it is a mark: nothing is committed.
+    pub(crate) fn take_outbound(&mut self) -> impl Iterator<Item = Outbound> + '_ {
+        self.outbox.take_kept()
+    }
+
+    /// Copies guests' log lines and gauges out.
+    pub(crate) fn report(&mut self) {
+        self.instances.iter_mut().flatten().for_each(|instance| instance.report(&self.notices));
+    }
+
+    /// Stops every instance, as a drain does.
+    pub(crate) fn stop(&mut self) {
+        self.stop_all();
     }
 }
 

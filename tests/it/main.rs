@@ -31,6 +31,7 @@ mod memory;
 mod node_pod;
 mod operator;
 mod operator_registry;
+mod playback;
 mod pods;
 mod registry;
 mod scale;
