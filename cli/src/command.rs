@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cluster::{deploy, describe, halt, list, logs, resume, rollback, top};
 use crate::error::CliError;
-use crate::{build, demo, inspect, publish, push, run};
+use crate::{backtest, build, demo, inspect, publish, push, run};
 
 /// Sandboxed trading strategies on Kafka market data
 #[derive(Debug, Parser)]
@@ -38,6 +38,8 @@ pub enum Command {
     Run(run::RunCommand),
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
     Build(build::BuildArgs),
+    #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
+    Backtest(backtest::BacktestArgs),
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
     Inspect(inspect::InspectArgs),
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
@@ -76,6 +78,7 @@ impl Command {
                 // The source's fault, or its toolchain's; the text holds the cause.
                 Err(error) => Err(CliError::Usage(error.to_string())),
             },
+            Self::Backtest(args) => backtest::run(&args),
             Self::Inspect(args) => inspect::run(args),
             Self::Publish(args) => publish::run(args),
             Self::Push(args) => push::run(&args),

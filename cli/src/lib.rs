@@ -1,5 +1,6 @@
 //! The subcommands of `pinion`, a module each: its arguments and `run`.
 
+pub mod backtest;
 pub mod build;
 pub mod capture;
 mod capture_progress;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here is a test that fails")]
 
+mod backtest;
 mod bad_input;
 mod boards;
 mod chart;
