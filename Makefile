@@ -51,6 +51,7 @@ bench: setup-tests strategies ## the benches and the end-to-end run on a real Ka
 	cargo build --workspace --bins --release
 	PINION_KAFKA_JVM='-Xms512m -Xmx512m -XX:+UseParallelGC' $(RELEASE)/e2e --json $(CARGO_TARGET_DIR)/e2e.json
 	@$(RELEASE)/table $(CARGO_TARGET_DIR)/criterion $(CARGO_TARGET_DIR)/e2e.json
+	@$(RELEASE)/backtest
 
 fmt: ## format the sources
 	cargo fmt --all

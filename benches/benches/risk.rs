@@ -36,6 +36,7 @@ impl Desk {
         let instrument = |n: u64| Instrument {
             id: ID.wrapping_add(n.wrapping_mul(0x0123_4567_89ab_cdef)),
             publisher_id: 1,
+            publisher: "venue".into(),
             symbol: format!("S{n}").into(),
             tick: 10_000_000,
             lot: 10_000,

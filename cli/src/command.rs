@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cluster::{deploy, describe, halt, list, logs, resume, rollback, top};
 use crate::error::CliError;
-use crate::{build, demo, inspect, publish, push, run};
+use crate::{backtest, build, demo, inspect, publish, push, replay, run};
 
 /// Sandboxed trading strategies on Kafka market data
 #[derive(Debug, Parser)]
@@ -20,6 +20,7 @@ Examples:
 Exit codes:
   0   as asked
   64  a wrong command line or file
+  65  a replay has come to other orders
   69  the broker, the registry or the cluster cannot be reached, does not let us in, or did not take what it was given
   70  our fault"
 )]
@@ -39,11 +40,15 @@ pub enum Command {
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
     Build(build::BuildArgs),
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
+    Backtest(backtest::BacktestArgs),
+    #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
     Inspect(inspect::InspectArgs),
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
     Publish(publish::PublishArgs),
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
     Push(push::PushArgs),
+    #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
+    Replay(replay::ReplayArgs),
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
     Deploy(deploy::DeployArgs),
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
@@ -76,9 +81,11 @@ impl Command {
                 // The source's fault, or its toolchain's; the text holds the cause.
                 Err(error) => Err(CliError::Usage(error.to_string())),
             },
+            Self::Backtest(args) => backtest::run(&args),
             Self::Inspect(args) => inspect::run(args),
             Self::Publish(args) => publish::run(args),
             Self::Push(args) => push::run(&args),
+            Self::Replay(args) => replay::run(&args),
             Self::Deploy(args) => deploy::run(&args),
             Self::List(args) => list::run(&args),
             Self::Describe(args) => describe::run(&args),

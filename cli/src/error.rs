@@ -16,6 +16,9 @@ pub enum CliError {
     /// The broker or the cluster cannot be reached, lets us not in, or did not take what it was given: exit code 69.
     #[error("{0}")]
     Unavailable(String),
+    /// What was to be the same is not: exit code 65.
+    #[error("{0}")]
+    Differs(String),
     /// Our own fault: exit code 70.
     #[error("{0} (this is a fault of pinion's; please report it)")]
     Internal(String),
@@ -40,6 +43,7 @@ impl CliError {
         ExitCode::from(match self {
             Self::Usage(_) => exit::USAGE,
             Self::Unavailable(_) => exit::UNAVAILABLE,
+            Self::Differs(_) => exit::DIFFERS,
             Self::Internal(_) => exit::SOFTWARE,
             Self::Run(error) => error.exit_code(),
         })

@@ -1,5 +1,6 @@
 //! The subcommands of `pinion`, a module each: its arguments and `run`.
 
+pub mod backtest;
 pub mod build;
 pub mod capture;
 mod capture_progress;
@@ -12,6 +13,7 @@ pub mod inspect;
 mod output;
 pub mod publish;
 pub mod push;
+pub mod replay;
 pub mod run;
 mod summary;
 mod summary_text;

@@ -264,7 +264,15 @@ mod tests {
 
     fn instruments() -> Instruments {
         let symbol = "BTCUSDT".into();
-        Instruments::new([Instrument { id: 7, publisher_id: 1, tick: 1, lot: 1, size_exponent: 0, symbol }])
+        Instruments::new([Instrument {
+            id: 7,
+            publisher_id: 1,
+            publisher: "venue".into(),
+            tick: 1,
+            lot: 1,
+            size_exponent: 0,
+            symbol,
+        }])
     }
 
     fn bars(kind: BarKind, every: u64, grace: u64) -> Bars {

@@ -128,37 +128,62 @@ pub struct DeadLetter {
 
 /// A worker's end of the way to egress.
 #[derive(Debug)]
-pub struct Outbox {
-    ring: rtrb::Producer<Outbound>,
-    waker: Waker,
-    metrics: Arc<WorkerMetrics>,
+pub struct Outbox(Way);
+
+#[derive(Debug)]
+enum Way {
+    /// To the egress thread.
+    Ring { ring: rtrb::Producer<Outbound>, waker: Waker, metrics: Arc<WorkerMetrics> },
+    /// To whoever drives the worker on its own thread and takes it after each record.
+    Kept(Vec<Outbound>),
 }
 
 impl Outbox {
     /// The worker's end of `ring`.
     #[must_use]
     pub const fn new(ring: rtrb::Producer<Outbound>, waker: Waker, metrics: Arc<WorkerMetrics>) -> Self {
-        Self { ring, waker, metrics }
+        Self(Way::Ring { ring, waker, metrics })
+    }
+
+    /// Keeps what is handed over, for [`Outbox::take_kept`]: what one record causes, which the limits of timers and intents bound.
+    pub(crate) const fn kept() -> Self {
+        Self(Way::Kept(Vec::new()))
+    }
+
+    /// Takes out what was kept.
+    pub(crate) fn take_kept(&mut self) -> impl Iterator<Item = Outbound> + '_ {
+        let kept = match &mut self.0 {
+            Way::Kept(kept) => Some(kept.drain(..)),
+            Way::Ring { .. } => None,
+        };
+        kept.into_iter().flatten()
     }
 
     /// Whether `intents` more things would fit.
     #[must_use]
     #[inline]
     pub fn has_room(&self, intents: usize) -> bool {
-        self.ring.slots() >= intents
+        match &self.0 {
+            Way::Ring { ring, .. } => ring.slots() >= intents,
+            Way::Kept(_) => true,
+        }
     }
 
     /// Hands over. The caller has asked for room before the event; an event that causes more than that waits here, counted,
     /// for egress to make some: an approved order is never dropped.
     pub fn push(&mut self, outbound: Outbound) {
+        let (ring, waker, metrics) = match &mut self.0 {
+            Way::Ring { ring, waker, metrics } => (ring, waker, metrics),
+            Way::Kept(kept) => return kept.push(outbound),
+        };
         let mut outbound = outbound;
-        while let Err(rtrb::PushError::Full(back)) = self.ring.push(outbound) {
+        while let Err(rtrb::PushError::Full(back)) = ring.push(outbound) {
             outbound = back;
-            self.metrics.egress_full.add(1);
-            self.waker.wake();
+            metrics.egress_full.add(1);
+            waker.wake();
             std::thread::yield_now();
         }
-        self.waker.wake();
+        waker.wake();
     }
 }
 

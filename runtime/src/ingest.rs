@@ -18,9 +18,9 @@ use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
 use pinion_spec::strategy::{AssignmentMode, Start};
 
 use crate::clock::{mono_ns, wall_ns};
-use crate::decode::{DecodeError, Decoder, Record, TS_RECV_HEADER, ts_recv_of_header};
+use crate::decode::{self, DecodeError, Decoder, Record, TS_RECV_HEADER, ts_recv_of_header};
 use crate::egress::DeadLetter;
-use crate::event::{Body, Event, FLAG_LAST, Head, Origin, Stamp};
+use crate::event::{Event, Origin, Stamp};
 use crate::kafka::{self, ANSWER, AccessError, Callbacks, Kafka, Right, TopicUse};
 use crate::limits::{ORDER_OFFSET_BITS, PAUSE_AFTER_NS, RESUME_FREE_EVENTS};
 use crate::metrics::{EventKind, FeedMetrics, Recorder};
@@ -772,14 +772,11 @@ impl Ingest {
             }
             Err(error) => {
                 self.reject(message, origin, &error);
-                // What cannot be read says nothing, not even what time it is: one bad record must not make every book stale.
                 0
             }
         };
         if self.scratch.is_empty() {
-            // Something must carry the offset past the workers, or it would never be committed.
-            let head = Head { flags: FLAG_LAST, ts_recv, ..Head::default() };
-            self.scratch.push(Event { head, body: Body::Skip, origin, stamp: Stamp::default() });
+            self.scratch.push(decode::nothing(ts_recv));
         }
         let routed_ns = mono_ns();
         self.decode.record(routed_ns - polled_ns);

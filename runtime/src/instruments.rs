@@ -16,6 +16,8 @@ pub struct Instrument {
     pub id: u64,
     /// Whose feed carries it.
     pub publisher_id: u32,
+    /// The same by name.
+    pub publisher: Box<str>,
     /// The venue's symbol.
     pub symbol: Box<str>,
     /// Prices are multiples of this, at 1e-9.
@@ -291,7 +293,15 @@ mod tests {
     use super::*;
 
     fn declared(symbol: &str, id: u64, size_exponent: i8) -> Instrument {
-        Instrument { id, publisher_id: publisher_id("binance"), symbol: symbol.into(), tick: 0, lot: 0, size_exponent }
+        Instrument {
+            id,
+            publisher_id: publisher_id("binance"),
+            publisher: "binance".into(),
+            symbol: symbol.into(),
+            tick: 0,
+            lot: 0,
+            size_exponent,
+        }
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub mod assignment;
 pub mod loading;
 pub mod modules;
 pub mod plan;
+pub mod playback;
 pub mod registry;
 pub mod run;
 pub mod supervisor;

@@ -32,6 +32,9 @@ pub const JOURNAL_BLOCK_BYTES_MAX: usize = 4 << 20;
 const _: () = assert!(JOURNAL_BLOCK_BYTES_MAX >= 2 * JOURNAL_ENTRY_BYTES_MAX);
 /// Bytes after which a journal goes on in another file: what is given up at once when it is full.
 pub const JOURNAL_SEGMENT_BYTES: u64 = 16 << 20;
+/// Budget of a call in a replay, where what ran out of its budget live is said by the journal: ten seconds, so that a module that
+/// was never live ends too.
+pub const REPLAY_CALL_MICROS: u32 = 10_000_000;
 /// How long a journal's bytes may be written and not on disk: what a crash of the machine costs of it.
 pub const JOURNAL_SYNC_NS: u64 = 1_000_000_000;
 

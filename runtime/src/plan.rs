@@ -278,6 +278,7 @@ pub fn instruments(strategy: &Strategy) -> Result<Vec<Instrument>, PlanError> {
         instruments.push(Instrument {
             id: id_of(declared, publisher),
             publisher_id: publisher_id(publisher),
+            publisher: publisher.into(),
             symbol: declared.symbol.as_str().into(),
             tick: declared.tick.at_exponent(-9).ok_or_else(|| problem("tick does not fit"))?,
             lot: declared

@@ -113,6 +113,8 @@ pub mod exit {
     pub const OK: u8 = 0;
     /// A wrong command line or file.
     pub const USAGE: u8 = 64;
+    /// What was to be the same is not.
+    pub const DIFFERS: u8 = 65;
     /// Kafka cannot be used: no broker, no entry, a right that is lacking.
     pub const UNAVAILABLE: u8 = 69;
     /// Our fault.

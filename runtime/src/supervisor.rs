@@ -21,7 +21,7 @@ const REBALANCE_RETRY_NS: u64 = 1_000_000_000;
 
 /// What follows a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+pub(crate) enum Verdict {
     /// A fresh guest at this time.
     Retry(u64),
     /// No more.
@@ -29,11 +29,21 @@ enum Verdict {
 }
 
 /// Decides after the faults at these times, the last of them now. A pure function.
-fn after_faults(faults: &[u64], now: u64) -> Verdict {
+pub(crate) fn after_faults(faults: &[u64], now: u64) -> Verdict {
     let recent = faults.iter().filter(|at| now.saturating_sub(**at) < QUARANTINE_WINDOW_NS).count();
     match u32::try_from(recent).unwrap_or(u32::MAX) {
         n if n >= QUARANTINE_FAULTS => Verdict::Quarantine,
         n => Verdict::Retry(now + FAULT_BACKOFF_NS.saturating_mul(1 << n.saturating_sub(1).min(QUARANTINE_FAULTS))),
+    }
+}
+
+/// A guest's log line, as the process's own.
+pub(crate) fn say(tenant: &str, strategy: &str, level: LogLevel, message: &str) {
+    match level {
+        LogLevel::Debug => tracing::debug!(tenant, strategy, "{message}"),
+        LogLevel::Info => tracing::info!(tenant, strategy, "{message}"),
+        LogLevel::Warn => tracing::warn!(tenant, strategy, "{message}"),
+        LogLevel::Error => tracing::error!(tenant, strategy, "{message}"),
     }
 }
 
@@ -120,12 +130,7 @@ impl Supervisor {
             Notice::Log { id, lines } => {
                 let (tenant, strategy) = self.name(id);
                 for (level, message) in lines {
-                    match level {
-                        LogLevel::Debug => tracing::debug!(tenant, strategy, "{message}"),
-                        LogLevel::Info => tracing::info!(tenant, strategy, "{message}"),
-                        LogLevel::Warn => tracing::warn!(tenant, strategy, "{message}"),
-                        LogLevel::Error => tracing::error!(tenant, strategy, "{message}"),
-                    }
+                    say(&tenant, &strategy, level, &message);
                 }
             }
         }

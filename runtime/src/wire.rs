@@ -25,18 +25,21 @@
 //!
 //! An order as a flat record is [`FlatOrder`], little-endian.
 
+mod read;
+
 use std::io::Write as _;
 
 use pinion_spec::ids::ClientOrderId;
 use pinion_spec::strategy::OrderEncoding;
 use zerocopy::byteorder::little_endian::{I64, U16, U32, U64};
-use zerocopy::{Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::decode::decimal::PRICE_SCALE;
 use crate::effects::{OrderType, TimeInForce};
 use crate::egress::OrderRoute;
 use crate::event::{Origin, PRICE_UNDEFINED, Side, order_id_parts};
 use crate::risk::{Denial, Order, OrderKind, Request};
+pub use read::{ReadError, ReadOrder, read_order};
 
 /// Whose decision it was, because of what, and when in the stream.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +67,8 @@ impl Provenance<'_> {
     }
 
     /// What venues see of a guest's order id.
-    fn client_order_id(&self, order_id: u64) -> ClientOrderId {
+    #[must_use]
+    pub fn client_order_id(&self, order_id: u64) -> ClientOrderId {
         let (source, offset, n) = order_id_parts(order_id);
         let (topic, partition) = self.route.identity.sources.get(usize::from(source)).copied().unwrap_or_default();
         ClientOrderId { strategy: self.route.identity.strategy, topic, partition, offset, n }
@@ -72,7 +76,7 @@ impl Provenance<'_> {
 }
 
 /// An approved order as a flat record: 88 bytes, little-endian, no padding.
-#[derive(Debug, Clone, Copy, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct FlatOrder {
     /// `PO`.
@@ -222,14 +226,18 @@ const fn side(side: Side) -> &'static str {
     }
 }
 
-const fn order_type(order_type: OrderType) -> &'static str {
+/// An order's type, as on the wire.
+#[must_use]
+pub const fn order_type(order_type: OrderType) -> &'static str {
     match order_type {
         OrderType::Limit => "limit",
         OrderType::Market => "market",
     }
 }
 
-const fn time_in_force(time_in_force: TimeInForce) -> &'static str {
+/// How long an order lives, as on the wire.
+#[must_use]
+pub const fn time_in_force(time_in_force: TimeInForce) -> &'static str {
     match time_in_force {
         TimeInForce::Gtc => "gtc",
         TimeInForce::Ioc => "ioc",

@@ -459,6 +459,56 @@ impl Meter {
     }
 }
 
+// --- by hand, for playback: the same code, without a thread, rings and the wall clock ---
+
+impl Worker {
+    /// Presents an event of the feed that was added as number `index`.
+    #[inline]
+    pub(crate) fn present_one(&mut self, index: usize, event: &Event) {
+        self.present(index, event);
+    }
+
+    /// The wall clock's part on a quiet stream: fires what timers this stream time has passed.
+    pub(crate) fn tick_to(&mut self, index: usize, stream_now: u64) {
+        self.fire_due(index, stream_now, mono_ns());
+    }
+
+    /// Takes a command, between two records.
+    pub(crate) fn command(&mut self, command: Command) {
+        self.obey(command);
+    }
+
+    /// See [`Instance::force_over_budget`].
+    pub(crate) fn force_over_budget(&mut self, id: InstanceId, call: u64) {
+        if let Some(slot) = self.slot(id)
+            && let Some(instance) = self.instances[slot].as_mut()
+        {
+            instance.force_over_budget(call);
+        }
+    }
+
+    /// A feed's books as its last event left them.
+    #[inline]
+    pub(crate) fn books(&self, index: usize) -> Option<&Books> {
+        self.ports.get(index)?.books.as_deref()
+    }
+
+    /// What was caused since the last call. Nothing of it is a mark: nothing is committed.
+    pub(crate) fn take_outbound(&mut self) -> impl Iterator<Item = Outbound> + '_ {
+        self.outbox.take_kept()
+    }
+
+    /// Copies guests' log lines and gauges out.
+    pub(crate) fn report(&mut self) {
+        self.instances.iter_mut().flatten().for_each(|instance| instance.report(&self.notices));
+    }
+
+    /// Stops every instance, as a drain does.
+    pub(crate) fn stop(&mut self) {
+        self.stop_all();
+    }
+}
+
 /// Remembers the end of a record; one entry per partition, the last offset wins.
 fn note_mark(marks: &mut Vec<Origin>, origin: Origin) {
     match marks.iter_mut().rfind(|mark| (mark.topic, mark.partition) == (origin.topic, origin.partition)) {

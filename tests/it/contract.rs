@@ -160,7 +160,7 @@ fn cases(instrument: &Instrument) -> Vec<(Call, Vec<String>, Vec<Intent>)> {
         said(timer(6, 0), "now 1234"),
         said(
             timer(7, declared),
-            &format!("instrument {declared} {} BTCUSDT 10000000 10000 -9", instrument.publisher_id),
+            &format!("instrument {declared} {} binance-spot BTCUSDT 10000000 10000 -9", instrument.publisher_id),
         ),
         said(timer(7, 1), "instrument none"),
         said(timer(8, declared), "position 0 0 0 - - - -"),

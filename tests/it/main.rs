@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here is a test that fails")]
 
+mod backtest;
 mod bad_input;
 mod boards;
 mod chart;
@@ -32,8 +33,10 @@ mod memory;
 mod node_pod;
 mod operator;
 mod operator_registry;
+mod playback;
 mod pods;
 mod registry;
+mod replay;
 mod scale;
 mod scaling;
 mod secured;

@@ -213,6 +213,7 @@ fn instrument(i: &pinion_runtime::instruments::Instrument) -> sdk::Instrument {
         lot: Size(i.lot),
         size_exponent: i32::from(i.size_exponent),
         symbol: i.symbol.to_string(),
+        publisher: i.publisher.to_string(),
     }
 }
 

@@ -10,8 +10,7 @@ use crossbeam_channel::{Receiver, Sender};
 use pinion_spec::assignment::AssignedShard;
 use pinion_spec::strategy::{AssignmentMode, Strategy, TradingState};
 
-use super::changes::Commanded;
-use super::strategy::{InstanceHandle, Past, StrategyHandle, order_hash};
+use super::strategy::{InstanceHandle, StrategyHandle, order_hash};
 use super::{App, AppError, Deployment, SETTLE_MAX, Shards, spawn};
 use crate::book::Books;
 use crate::clock::mono_ns;
@@ -21,7 +20,7 @@ use crate::ingest::{
     self, Change, FeedCommand, FeedConsumer, FeedInput, FeedParts, FeedResult, Ingest, Place, Quiet, Target,
 };
 use crate::instance::{Instance, InstanceId};
-use crate::instruments::{Instrument, Instruments, SymbolError};
+use crate::instruments::{Instrument, SymbolError};
 use crate::journal::{Entry, Load};
 use crate::kafka::Kafka;
 use crate::limits::RING_EVENTS;
@@ -178,25 +177,15 @@ impl App {
         let mut strategies = Vec::with_capacity(members.len());
         for (member, declared) in members.into_iter().zip(declared) {
             let shards = plan::shards(&member.strategy, &plan, &partitions)?;
-            let (tenant, name) = (member.strategy.tenant(), &member.strategy.metadata.name);
-            let past = Past::new(tenant, name);
             let commanded = self.commanded_state(&member.strategy);
-            let trading_state = member.strategy.spec.trading_state.max(commanded.unwrap_or_default());
-            past.metrics.show_trading_state(trading_state);
-            let handle = StrategyHandle {
-                trading_state,
-                commanded: Commanded { trading_state: commanded, ..Commanded::default() },
-                index: self.next_strategy,
-                feed: id,
+            let handle = StrategyHandle::new(
+                (member.strategy, member.module),
+                commanded,
+                (self.next_strategy, id),
                 shards,
-                strategy: member.strategy,
-                module: member.module,
-                input_topics: Arc::clone(&input_topics),
-                instruments: Arc::new(Instruments::new(declared)),
-                instances: Vec::new(),
-                faults_before: 0,
-                past,
-            };
+                Arc::clone(&input_topics),
+                declared,
+            );
             self.next_strategy += 1;
             strategies.push(self.open_strategy(handle, plan.assignment, &member.shards)?);
         }

@@ -9,7 +9,7 @@ use super::AppError;
 use super::changes::Commanded;
 use crate::egress::{OrderIdentity, OrderRoute};
 use crate::instance::{Instance, InstanceId, InstanceParts, InstanceRecorders, ReadyGuest};
-use crate::instruments::Instruments;
+use crate::instruments::{Instrument, Instruments};
 use crate::metrics::{ShardMetrics, StrategyMetrics, Terms, recorder};
 use crate::plan::Shard;
 use crate::risk::{Executions, Limits};
@@ -20,9 +20,9 @@ use crate::worker::FeedId;
 pub(crate) struct InstanceHandle {
     pub(crate) id: InstanceId,
     /// Its shard's number.
-    pub(super) shard: u16,
+    pub(crate) shard: u16,
     pub(super) worker: usize,
-    pub(super) identity: OrderIdentity,
+    pub(crate) identity: OrderIdentity,
     pub(crate) metrics: Arc<StrategyMetrics>,
     /// Held so that the shard is shown as long as the app knows of the instance.
     _load: Arc<ShardMetrics>,
@@ -39,9 +39,9 @@ pub(crate) struct StrategyHandle {
     pub(super) index: usize,
     pub(super) feed: FeedId,
     /// Every shard that its inputs give, whether it runs here or not.
-    pub(super) shards: Vec<Shard>,
+    pub(crate) shards: Vec<Shard>,
     pub(super) input_topics: Arc<[String]>,
-    pub(super) instruments: Arc<Instruments>,
+    pub(crate) instruments: Arc<Instruments>,
     pub(crate) instances: Vec<InstanceHandle>,
     /// Faults of its instances before the module that runs now.
     pub(super) faults_before: u64,
@@ -105,6 +105,40 @@ pub fn strategy_route(
 }
 
 impl StrategyHandle {
+    /// A strategy without instances. `commanded`: what was set for all or for its tenant before it came.
+    pub(crate) fn new(
+        (strategy, module): (Strategy, Module),
+        commanded: Option<TradingState>,
+        (index, feed): (usize, FeedId),
+        shards: Vec<Shard>,
+        input_topics: Arc<[String]>,
+        declared: Vec<Instrument>,
+    ) -> Self {
+        let past = Past::new(strategy.tenant(), &strategy.metadata.name);
+        let trading_state = strategy.spec.trading_state.max(commanded.unwrap_or_default());
+        past.metrics.show_trading_state(trading_state);
+        Self {
+            trading_state,
+            commanded: Commanded { trading_state: commanded, ..Commanded::default() },
+            index,
+            feed,
+            shards,
+            strategy,
+            module,
+            input_topics,
+            instruments: Arc::new(Instruments::new(declared)),
+            instances: Vec::new(),
+            faults_before: 0,
+            past,
+        }
+    }
+
+    /// What it may do.
+    pub(crate) fn set_trading_state(&mut self, state: TradingState) {
+        self.strategy.spec.trading_state = state;
+        self.trading_state = state;
+    }
+
     /// Its resource, for the journal.
     pub(super) fn as_json(&self) -> String {
         // A resource came from text, so it can be text again.
@@ -117,19 +151,19 @@ impl StrategyHandle {
     }
 
     /// Without execution reports positions are assumed from what was sent.
-    fn executions(&self) -> Executions {
+    pub(crate) fn executions(&self) -> Executions {
         let reports = |input: &Input| input.encoding == Encoding::PinionExecution;
         if self.strategy.spec.inputs.iter().any(reports) { Executions::Reported } else { Executions::Assumed }
     }
 
-    pub(super) fn limits(&self, risk: &Risk) -> Result<Limits, AppError> {
+    pub(crate) fn limits(&self, risk: &Risk) -> Result<Limits, AppError> {
         Limits::compile(risk, &self.instruments).map_err(|problem| AppError::Risk {
             strategy: self.strategy.metadata.name.clone(),
             problem: problem.to_string(),
         })
     }
 
-    pub(super) fn route(&self, identity: &OrderIdentity) -> OrderRoute {
+    pub(crate) fn route(&self, identity: &OrderIdentity) -> OrderRoute {
         strategy_route(
             &self.strategy,
             self.index,
@@ -154,7 +188,7 @@ impl StrategyHandle {
     }
 
     /// A fresh guest that `on-init` has accepted.
-    pub(super) fn ready_guest(&self) -> Result<ReadyGuest, Fault> {
+    pub(crate) fn ready_guest(&self) -> Result<ReadyGuest, Fault> {
         let spec = &self.strategy.spec;
         let host = Host::new(HostConfig {
             instruments: Arc::clone(&self.instruments),
@@ -171,7 +205,7 @@ impl StrategyHandle {
     ///
     /// # Errors
     /// [`AppError::Risk`], [`AppError::Start`]
-    pub(super) fn instance(
+    pub(crate) fn instance(
         &self,
         shard: &Shard,
         id: InstanceId,

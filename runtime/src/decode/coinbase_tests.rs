@@ -150,6 +150,7 @@ fn a_declared_instrument_has_its_number_and_its_size_exponent() {
     let declared = Instrument {
         id: 42,
         publisher_id: publisher_id("coinbase-exchange"),
+        publisher: "venue".into(),
         symbol: "XYZ-USD".into(),
         tick: 0,
         lot: 0,

@@ -216,7 +216,15 @@ mod tests {
 
     fn instrument(id: u64, symbol: &str, publisher: &str) -> Instrument {
         let publisher_id = publisher_id(publisher);
-        Instrument { id, publisher_id, symbol: symbol.into(), tick: 0, lot: 0, size_exponent: -3 }
+        Instrument {
+            id,
+            publisher_id,
+            publisher: "venue".into(),
+            symbol: symbol.into(),
+            tick: 0,
+            lot: 0,
+            size_exponent: -3,
+        }
     }
 
     fn decode(declared: &[Instrument], text: &str) -> Result<(Outcome, Vec<Event>), DecodeError> {

@@ -176,6 +176,7 @@ fn a_declared_instrument_has_its_size_exponent_and_the_checksum_follows_it() {
     let declared = Instrument {
         id: 42,
         publisher_id: publisher_id("kraken-v1"),
+        publisher: "venue".into(),
         symbol: "XYZ/USD".into(),
         tick: 0,
         lot: 0,

@@ -70,6 +70,14 @@ pub fn stamp(events: &mut [Event], origin: Origin, stamp: Stamp) {
     }
 }
 
+/// What stands for a record that gave no events: something must carry its offset past the workers. `ts_recv` is 0 for a record that
+/// could not be decoded: what cannot be read says nothing, not even what time it is, and one bad record must not make every book stale.
+#[must_use]
+pub fn nothing(ts_recv: u64) -> Event {
+    let head = Head { flags: FLAG_LAST, ts_recv, ..Head::default() };
+    Event { head, body: Body::Skip, origin: Origin::default(), stamp: Stamp::default() }
+}
+
 /// Decodes the records of one input: one encoding, one publisher.
 #[derive(Debug, Clone)]
 pub struct Decoder {

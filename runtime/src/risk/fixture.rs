@@ -32,6 +32,7 @@ pub(super) fn instruments() -> Instruments {
     let instrument = |id, symbol: &str| Instrument {
         id,
         publisher_id: 1,
+        publisher: "venue".into(),
         symbol: symbol.into(),
         tick: TICK,
         lot: LOT,

@@ -143,7 +143,15 @@ mod tests {
 
     fn instruments(size_exponent: i8) -> Instruments {
         let symbol = "BTCUSDT".into();
-        Instruments::new([Instrument { id: 1, publisher_id: 1, symbol, tick: 10, lot: 1, size_exponent }])
+        Instruments::new([Instrument {
+            id: 1,
+            publisher_id: 1,
+            publisher: "venue".into(),
+            symbol,
+            tick: 10,
+            lot: 1,
+            size_exponent,
+        }])
     }
 
     #[test]

@@ -144,7 +144,7 @@ fn instrument(mut caller: Caller<'_, State>, id: u64, result: u32) -> wasmtime::
 }
 
 /// Size of the contract's `instrument` in memory; its alignment is 8.
-const INSTRUMENT_BYTES: u32 = 48;
+const INSTRUMENT_BYTES: u32 = 56;
 
 fn put_instrument(
     mut store: impl AsContextMut<Data = State>,
@@ -152,6 +152,7 @@ fn put_instrument(
     instrument: &crate::instruments::Instrument,
 ) -> wasmtime::Result<()> {
     let (symbol, symbol_len) = put_bytes(&mut store, instrument.symbol.as_bytes())?;
+    let (publisher, publisher_len) = put_bytes(&mut store, instrument.publisher.as_bytes())?;
     let core = core(&store)?;
     Record(bytes_mut(core.memory.data_mut(&mut store), pointer, INSTRUMENT_BYTES)?)
         .put(0, instrument.id.to_le_bytes())
@@ -160,7 +161,9 @@ fn put_instrument(
         .put(24, instrument.lot.to_le_bytes())
         .put(32, i32::from(instrument.size_exponent).to_le_bytes())
         .put(36, symbol.to_le_bytes())
-        .put(40, symbol_len.to_le_bytes());
+        .put(40, symbol_len.to_le_bytes())
+        .put(44, publisher.to_le_bytes())
+        .put(48, publisher_len.to_le_bytes());
     Ok(())
 }
 

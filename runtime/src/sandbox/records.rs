@@ -336,6 +336,7 @@ pub(super) struct WitInstrument {
     #[component(name = "size-exponent")]
     size_exponent: i32,
     symbol: String,
+    publisher: String,
 }
 
 impl WitInstrument {
@@ -347,6 +348,7 @@ impl WitInstrument {
             lot: instrument.lot,
             size_exponent: i32::from(instrument.size_exponent),
             symbol: instrument.symbol.to_string(),
+            publisher: instrument.publisher.to_string(),
         }
     }
 }

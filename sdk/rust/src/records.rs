@@ -212,6 +212,8 @@ pub struct Instrument {
     pub lot: Size,
     pub size_exponent: i32,
     pub symbol: String,
+    /// Whose feed carries it, as in the strategy file.
+    pub publisher: String,
 }
 
 /// The instance's own position, kept by the host from executions.

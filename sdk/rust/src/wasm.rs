@@ -235,6 +235,7 @@ fn instrument(i: types::Instrument) -> Instrument {
         lot: Size(i.lot),
         size_exponent: i.size_exponent,
         symbol: i.symbol,
+        publisher: i.publisher,
     }
 }
 

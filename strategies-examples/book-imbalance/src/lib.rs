@@ -157,6 +157,7 @@ mod tests {
             lot: Size(1),
             size_exponent: 0,
             symbol: "X".to_owned(),
+            publisher: "venue".to_owned(),
         };
         let params = [("percent", "50"), ("levels", "2"), ("size", "3")];
         let params = Params::new(params.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec());

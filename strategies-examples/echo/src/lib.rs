@@ -111,7 +111,7 @@ impl Strategy for Echo {
             }
             7 => {
                 let line = host.instrument(at).map_or("instrument none".to_owned(), |i| {
-                    let ids = format!("instrument {} {} {}", i.id, i.publisher_id, i.symbol);
+                    let ids = format!("instrument {} {} {} {}", i.id, i.publisher_id, i.publisher, i.symbol);
                     format!("{ids} {} {} {}", i.tick.0, i.lot.0, i.size_exponent)
                 });
                 say(host, &line);

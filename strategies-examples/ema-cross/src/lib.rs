@@ -142,7 +142,15 @@ mod tests {
     }
 
     fn instrument() -> Instrument {
-        Instrument { id: 7, publisher_id: 1, tick: Price(1), lot: Size(1), size_exponent: -1, symbol: "X".to_owned() }
+        Instrument {
+            id: 7,
+            publisher_id: 1,
+            tick: Price(1),
+            lot: Size(1),
+            size_exponent: -1,
+            symbol: "X".to_owned(),
+            publisher: "venue".to_owned(),
+        }
     }
 
     fn trades(strategy: &mut EmaCross, host: &mut Recorder, prices: &[i64]) {

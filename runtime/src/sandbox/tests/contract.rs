@@ -273,7 +273,7 @@ fn refuses_with(list: u32, at: u32) -> Vec<u8> {
 #[test]
 fn on_init_gets_params_and_instruments_and_its_refusal_comes_back() {
     let params = [("fast".to_owned(), "12".to_owned()), ("name".to_owned(), "Zürich".to_owned())];
-    for (list, at, text) in [(0, 0, "fast"), (0, 8, "12"), (0, 24, "Zürich"), (2, 36, "BTCUSDT")] {
+    for (list, at, text) in [(0, 0, "fast"), (0, 8, "12"), (0, 24, "Zürich"), (2, 36, "BTCUSDT"), (2, 44, "binance")] {
         for lane in LANES {
             let fault = instance(&refuses_with(list, at), lane).unwrap().init(&params).unwrap_err();
             assert_eq!(fault, crate::sandbox::Fault::refused(text.to_owned()), "{lane:?}");

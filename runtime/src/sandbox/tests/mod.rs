@@ -46,6 +46,7 @@ fn host() -> Host {
     let instrument = Instrument {
         id: 7,
         publisher_id: 3,
+        publisher: "binance".into(),
         symbol: "BTCUSDT".into(),
         tick: 10_000_000,
         lot: 10_000,

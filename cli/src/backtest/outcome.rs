@@ -1,0 +1,243 @@
+//! What a run came to: for people, for scripts, and for whoever draws it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use pinion_runtime::metrics::Latency;
+use pinion_runtime::playback::Faulted;
+use pinion_spec::Decimal;
+use pinion_venue::Counts;
+use pinion_venue::account::{Holding, MONEY_SCALE};
+use serde::Serialize;
+
+use super::equity::Point;
+use super::reader::Tally;
+use super::report::Fills;
+use crate::time::rfc3339;
+
+/// The result: field names are a promise to scripts. Amounts are exact decimals in the quote currency.
+#[derive(Debug, Serialize)]
+pub(super) struct Outcome {
+    /// Decoded market events, by the runtime's kinds: quotes, trades, levels, snapshots.
+    pub(super) events: u64,
+    /// Messages of the order stream: new orders, modifies, cancels.
+    pub(super) orders: u64,
+    /// Parts counted each.
+    pub(super) fills: u64,
+    /// By reason; those that did not occur are left out.
+    pub(super) denied: BTreeMap<&'static str, u64>,
+    /// Realised and not, each position at the price at which it could be left, less fees.
+    pub(super) pnl: String,
+    /// See the command's help.
+    pub(super) order_stream_sha256: String,
+    /// Of one callback.
+    pub(super) callback_ns: Callback,
+    /// From the first record to the last, wall time.
+    pub(super) wall_s: f64,
+    /// As they were.
+    pub(super) params: BTreeMap<String, String>,
+    /// Records read.
+    pub(super) records: u64,
+    /// Of `orders`.
+    pub(super) order_kinds: BTreeMap<&'static str, u64>,
+    /// Paid, less rebates.
+    pub(super) fees: String,
+    /// Deepest fall of `pnl` from its highest.
+    pub(super) drawdown_max: String,
+    /// By symbol; instruments without a fill are left out.
+    pub(super) positions: BTreeMap<String, Position>,
+    /// Orders that worked when the data ended.
+    pub(super) working_at_end: usize,
+    /// Messages that the venue refused, by reason.
+    pub(super) refused: BTreeMap<&'static str, u64>,
+    /// Messages that came to the venue twice.
+    pub(super) repeated: u64,
+    /// Fills from levels whose size the data does not tell.
+    pub(super) fills_unbounded: u64,
+    /// Orders that expired because nothing was known to take from.
+    pub(super) expired_unpriced: u64,
+    /// Records that could not be decoded, by reason.
+    pub(super) decode_errors: BTreeMap<&'static str, u64>,
+    /// Faults of the strategy, by kind.
+    pub(super) faults: BTreeMap<&'static str, u64>,
+    /// It faulted too often and was not brought back.
+    pub(super) quarantined: bool,
+    /// The first faults: kind, place, and the sandbox's own words.
+    pub(super) fault_list: Vec<String>,
+    /// Stream time of the first record, wall ns.
+    pub(super) first_ns: u64,
+    /// And of the last.
+    pub(super) last_ns: u64,
+    /// Latency, fees and seed.
+    pub(super) model: String,
+    /// What to know when reading this.
+    pub(super) notes: Vec<String>,
+    /// What a drawing is made of.
+    #[serde(skip)]
+    pub(super) run: Curve,
+}
+
+/// What a drawing is made of.
+#[derive(Debug)]
+pub(super) struct Curve {
+    /// Worth over time.
+    pub(super) points: Vec<Point>,
+    /// Fills of the drawn instrument.
+    pub(super) fills: Fills,
+    /// Cost of callbacks.
+    pub(super) callbacks: Latency,
+}
+
+/// Cost of one callback, ns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) struct Callback {
+    pub(super) count: u64,
+    pub(super) p50: u64,
+    pub(super) p99: u64,
+    pub(super) max: u64,
+}
+
+impl Callback {
+    pub(super) fn of(latency: &Latency) -> Self {
+        let [p50, p99] = [0.5, 0.99].map(|quantile| latency.quantile(quantile));
+        Self { count: latency.count(), p50, p99, max: latency.max_ns }
+    }
+}
+
+/// What is held of an instrument at the end, and how much was dealt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Position {
+    pub(super) net: String,
+    pub(super) volume: String,
+}
+
+impl Position {
+    pub(super) fn new(holding: &Holding, scale: u32) -> Self {
+        Self { net: decimal(holding.net, scale), volume: decimal(holding.volume, scale) }
+    }
+}
+
+/// An amount at 1e-18.
+pub(super) fn money(amount: i128) -> String {
+    decimal(amount, MONEY_SCALE)
+}
+
+/// An integer at 10^-scale as a decimal without trailing zeros.
+pub(super) fn decimal(value: i128, scale: u32) -> String {
+    let unit = 10_u128.pow(scale.min(38));
+    let (whole, fraction) = (value.unsigned_abs() / unit, value.unsigned_abs() % unit);
+    let sign = if value < 0 { "-" } else { "" };
+    if fraction == 0 {
+        return format!("{sign}{whole}");
+    }
+    let fraction = format!("{fraction:0width$}", width = scale as usize);
+    format!("{sign}{whole}.{}", fraction.trim_end_matches('0'))
+}
+
+/// A fault as it is told.
+pub(super) fn told(faulted: &Faulted) -> String {
+    let Faulted { kind, detail, topic, origin, ts, quarantined, .. } = faulted;
+    let last = if *quarantined { ", the last that it was allowed" } else { "" };
+    let (partition, offset, at) = (origin.partition, origin.offset, rfc3339(*ts));
+    format!("{} at {topic}/{partition}/{offset}, stream time {at}{last}: {}", kind.label(), detail.trim())
+}
+
+/// What a reader must know to trust the rest.
+pub(super) fn notes(reported: bool, counts: &Counts, tally: &Tally) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !reported {
+        notes.push(
+            "the strategy has no pinion-execution input: as live it does not see fills, and its risk check takes what \
+             was sent as done; fills and profit are the venue's"
+                .to_owned(),
+        );
+    }
+    if counts.unbounded > 0 {
+        notes.push(format!(
+            "{} fills are from levels whose size the data does not tell: taken without a bound",
+            counts.unbounded
+        ));
+    }
+    if counts.unpriced > 0 {
+        notes.push(format!("{} orders expired because the data showed nothing to take from", counts.unpriced));
+    }
+    let errors: u64 = tally.decode_errors.values().sum();
+    if errors > 0 {
+        notes.push(format!("{errors} of {} records could not be decoded; `pinion inspect` tells more", tally.records));
+    }
+    notes
+}
+
+impl Outcome {
+    /// All that was denied.
+    pub(super) fn denied_total(&self) -> u64 {
+        self.denied.values().sum()
+    }
+
+    /// All faults.
+    pub(super) fn faults_total(&self) -> u64 {
+        self.faults.values().sum()
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut row = |name: &str, value: &dyn fmt::Display| writeln!(f, "{name:<18}{value}");
+        row("records", &format_args!("{}, {} events", self.records, self.events))?;
+        if self.records > 0 {
+            row("stream time", &format_args!("{} to {}", rfc3339(self.first_ns), rfc3339(self.last_ns)))?;
+        }
+        row("model", &self.model)?;
+        row("orders", &format_args!("{}{}", self.orders, parts(&self.order_kinds)))?;
+        row("denied", &format_args!("{}{}", self.denied_total(), parts(&self.denied)))?;
+        if !self.refused.is_empty() {
+            row("refused", &format_args!("{}{}", self.refused.values().sum::<u64>(), parts(&self.refused)))?;
+        }
+        row("fills", &self.fills)?;
+        row("profit and loss", &format_args!("{} after fees of {}", self.pnl, self.fees))?;
+        row("drawdown", &self.drawdown_max)?;
+        for (symbol, position) in &self.positions {
+            row("position", &format_args!("{} {symbol}, {} dealt", position.net, position.volume))?;
+        }
+        row("working at end", &self.working_at_end)?;
+        let Callback { count, p50, p99, max } = self.callback_ns;
+        row("callbacks", &format_args!("{count}, p50 {p50} ns, p99 {p99} ns, max {max} ns"))?;
+        if self.faults_total() > 0 {
+            let end = if self.quarantined { ", quarantined" } else { "" };
+            row("faults", &format_args!("{}{}{end}", self.faults_total(), parts(&self.faults)))?;
+            self.fault_list.iter().try_for_each(|fault| row("", fault))?;
+        }
+        row("order stream", &format_args!("sha256 {}", self.order_stream_sha256))?;
+        row("wall time", &format_args!("{:.2} s", self.wall_s))?;
+        self.notes.iter().try_for_each(|note| row("note", note))
+    }
+}
+
+/// ` (a 1, b 2)`, or nothing.
+fn parts(counts: &BTreeMap<&'static str, u64>) -> String {
+    if counts.is_empty() {
+        return String::new();
+    }
+    let parts: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    format!(" ({})", parts.join(", "))
+}
+
+/// A decimal as a number, for sorting by.
+pub(super) fn sortable(text: &str) -> i128 {
+    let cut = text.find('.').map_or(text, |point| &text[..text.len().min(point + 10)]);
+    cut.parse::<Decimal>().map_or(0, Decimal::nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_exact_and_carry_no_trailing_zero() {
+        assert_eq!(money(1_230_000_000_000_000_000), "1.23");
+        assert_eq!(money(-1), "-0.000000000000000001");
+        assert_eq!(money(-5_000_000_000_000_000_000), "-5");
+        assert_eq!(decimal(-15, 1), "-1.5");
+        assert_eq!(sortable("-1.2345678919"), -1_234_567_891);
+    }
+}
