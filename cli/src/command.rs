@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cluster::{deploy, describe, halt, list, logs, resume, rollback, top};
 use crate::error::CliError;
-use crate::{backtest, build, demo, inspect, publish, push, replay, run};
+use crate::{backtest, build, check, demo, inspect, publish, push, replay, run, sample};
 
 /// Sandboxed trading strategies on Kafka market data
 #[derive(Debug, Parser)]
@@ -20,7 +20,7 @@ Examples:
 Exit codes:
   0   as asked
   64  a wrong command line or file
-  65  a replay has come to other orders
+  65  a strategy does not hold its limits, or a replay has come to other orders
   69  the broker, the registry or the cluster cannot be reached, does not let us in, or did not take what it was given
   70  our fault"
 )]
@@ -49,6 +49,10 @@ pub enum Command {
     Push(push::PushArgs),
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
     Replay(replay::ReplayArgs),
+    #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
+    Check(check::CheckArgs),
+    #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
+    Sample(sample::SampleArgs),
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
     Deploy(deploy::DeployArgs),
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
@@ -86,6 +90,8 @@ impl Command {
             Self::Publish(args) => publish::run(args),
             Self::Push(args) => push::run(&args),
             Self::Replay(args) => replay::run(&args),
+            Self::Check(args) => check::run(&args),
+            Self::Sample(args) => sample::run(&args),
             Self::Deploy(args) => deploy::run(&args),
             Self::List(args) => list::run(&args),
             Self::Describe(args) => describe::run(&args),

@@ -115,6 +115,12 @@ impl Effects {
         Ok(())
     }
 
+    /// How much the callback asked for.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.intents.len()
+    }
+
     /// Whether the callback asked for nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -20,6 +20,14 @@ pub struct Model {
     pub seed: u64,
 }
 
+impl Default for Model {
+    /// A millisecond each way, and what a small account pays.
+    fn default() -> Self {
+        let bps = 1_000_000_000;
+        Self { latency: Latency::fixed(1_000_000), fees: Fees::new(2 * bps, 5 * bps), seed: 1 }
+    }
+}
+
 /// How long a message is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Latency {

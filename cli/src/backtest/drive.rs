@@ -39,6 +39,8 @@ pub(super) struct Setup {
     pub(super) model: Model,
     /// How many partitions each topic of market data has.
     pub(super) partitions: BTreeMap<String, u16>,
+    /// Records after which the data ends, whatever there is of it.
+    pub(super) records_max: u64,
 }
 
 /// Where the venue's reports go when the strategy reads them.

@@ -17,21 +17,18 @@ mod sweep;
 mod table;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
-use pinion_runtime::args::{LevelFilter, LogFormat, RegistryArgs, default_cache, log_to_stderr};
-use pinion_runtime::loading::{self, Loader};
-use pinion_runtime::registry::Registry;
-use pinion_runtime::run::RunError;
-use pinion_runtime::sandbox::{Compiler, Sandbox, SandboxConfig};
-use pinion_spec::strategy::{AssignmentMode, Strategy};
+use pinion_runtime::args::{LevelFilter, LogFormat, RegistryArgs, log_to_stderr};
+use pinion_runtime::sandbox::Module;
+use pinion_spec::strategy::Strategy;
 use pinion_venue::{Fees, Latency, Model};
 
 use crate::error::CliError;
 use crate::inspect::Format;
+use crate::strategy_file;
 use drive::Setup;
-use outcome::Outcome;
+pub(crate) use outcome::Outcome;
 
 /// Runs a strategy over recorded market data at a simulated venue
 ///
@@ -66,10 +63,10 @@ pub struct BacktestArgs {
     #[arg(long, value_name = "NAME=VALUE,..")]
     pub param: Vec<String>,
     /// One way to the venue and one way back: fixed, or drawn between two
-    #[arg(long, value_name = "TIME|TIME..TIME", default_value = "1ms")]
+    #[arg(long, value_name = "TIME|TIME..TIME", default_value_t = Model::default().latency)]
     pub latency: Latency,
     /// Of the notional, in basis points; a rebate below zero
-    #[arg(long, value_name = "MAKER,TAKER", default_value = "2,5", allow_hyphen_values = true)]
+    #[arg(long, value_name = "MAKER,TAKER", default_value_t = Model::default().fees, allow_hyphen_values = true)]
     pub fees: Fees,
     /// What latencies are drawn from
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -91,14 +88,15 @@ pub struct BacktestArgs {
 /// [`CliError`]; a strategy that faulted is [`CliError::Usage`], after the result has been written.
 pub fn run(args: &BacktestArgs) -> Result<(), CliError> {
     log_to_stderr(LogFormat::Text, LevelFilter::WARN);
-    let strategy = read_strategy(args)?;
+    let strategy = strategy_file::read(&args.file)?;
     let sources = sources::sources(&strategy, &args.data)?;
     let combinations = sweep::combinations(&strategy, &args.param)?;
     let setup = Setup {
-        module: load_module(args, &strategy)?,
+        module: strategy_file::module(&args.file, &strategy, args.module_cache.as_ref(), &args.registry)?,
         model: Model { latency: args.latency, fees: args.fees, seed: args.seed },
         partitions: sources.iter().map(|source| (source.topic.clone(), source.partition + 1)).collect(),
         strategy,
+        records_max: u64::MAX,
     };
     let outcomes = sweep::run(&setup, &sources, &combinations, args.out.as_deref())?;
     match (args.format, outcomes.as_slice()) {
@@ -110,6 +108,28 @@ pub fn run(args: &BacktestArgs) -> Result<(), CliError> {
     faulted(&outcomes)
 }
 
+/// Runs a strategy over data, at most so many records of it, with what a backtest assumes where nothing is said.
+///
+/// # Errors
+/// [`CliError`]; faults of the strategy are in the outcome.
+pub(crate) fn over(
+    strategy: &Strategy,
+    module: Module,
+    data: &[String],
+    records_max: u64,
+) -> Result<Outcome, CliError> {
+    let sources = sources::sources(strategy, data)?;
+    let setup = Setup {
+        module,
+        model: Model::default(),
+        partitions: sources.iter().map(|source| (source.topic.clone(), source.partition + 1)).collect(),
+        strategy: strategy.clone(),
+        records_max,
+    };
+    let mut outcomes = sweep::run(&setup, &sources, &sweep::combinations(strategy, &[])?, None)?;
+    outcomes.pop().ok_or_else(|| CliError::Internal("a run without an outcome".to_owned()))
+}
+
 fn faulted(outcomes: &[Outcome]) -> Result<(), CliError> {
     let faults: u64 = outcomes.iter().flat_map(|outcome| outcome.faults.values()).sum();
     let Some(first) = outcomes.iter().find_map(|outcome| outcome.fault_list.first()) else { return Ok(()) };
@@ -119,35 +139,4 @@ fn faulted(outcomes: &[Outcome]) -> Result<(), CliError> {
         n => format!("; {n} of {} runs ended in quarantine, as it would live", outcomes.len()),
     };
     Err(CliError::Usage(format!("the strategy faulted {faults} times{end}; the first: {first}")))
-}
-
-fn read_strategy(args: &BacktestArgs) -> Result<Strategy, CliError> {
-    let shown = args.file.display();
-    let mut strategies = loading::read(&args.file).map_err(RunError::from)?;
-    let (Some(mut strategy), true) = (strategies.pop(), strategies.is_empty()) else {
-        return Err(CliError::Usage(format!("{shown}: a backtest runs one strategy; give each a file of its own")));
-    };
-    for input in &mut strategy.spec.inputs {
-        // There is no group to share partitions out.
-        input.assignment = AssignmentMode::Static;
-    }
-    let base = args.file.parent().unwrap_or(std::path::Path::new(""));
-    if let Some(module) = loading::module_path(&strategy, base).filter(|module| !module.exists()) {
-        let folder = if base.as_os_str().is_empty() { ".".to_owned() } else { base.display().to_string() };
-        return Err(CliError::Usage(format!(
-            "{shown}: spec.module: {} is not there; build it with `pinion build {folder}`",
-            module.display()
-        )));
-    }
-    Ok(strategy)
-}
-
-fn load_module(args: &BacktestArgs, strategy: &Strategy) -> Result<pinion_runtime::sandbox::Module, CliError> {
-    let cache = args.module_cache.clone().unwrap_or_else(default_cache);
-    let compiler = Compiler::this_executable().map_err(RunError::from)?;
-    let sandbox = Sandbox::new(SandboxConfig::new(cache.clone(), compiler)).map_err(RunError::from)?;
-    let loader = Loader::new(Arc::new(sandbox), Registry::new(args.registry.config()), cache.join("pulled"));
-    let base = args.file.parent().unwrap_or(std::path::Path::new(""));
-    let module = loader.module(strategy, &args.file.display().to_string(), base).map_err(RunError::from)?;
-    Ok(module)
 }

@@ -17,15 +17,15 @@ use crate::time::rfc3339;
 
 /// The result: field names are a promise to scripts. Amounts are exact decimals in the quote currency.
 #[derive(Debug, Serialize)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     /// Decoded market events, by the runtime's kinds: quotes, trades, levels, snapshots.
-    pub(super) events: u64,
+    pub(crate) events: u64,
     /// Messages of the order stream: new orders, modifies, cancels.
-    pub(super) orders: u64,
+    pub(crate) orders: u64,
     /// Parts counted each.
     pub(super) fills: u64,
     /// By reason; those that did not occur are left out.
-    pub(super) denied: BTreeMap<&'static str, u64>,
+    pub(crate) denied: BTreeMap<&'static str, u64>,
     /// Realised and not, each position at the price at which it could be left, less fees.
     pub(super) pnl: String,
     /// See the command's help.
@@ -59,11 +59,11 @@ pub(super) struct Outcome {
     /// Records that could not be decoded, by reason.
     pub(super) decode_errors: BTreeMap<&'static str, u64>,
     /// Faults of the strategy, by kind.
-    pub(super) faults: BTreeMap<&'static str, u64>,
+    pub(crate) faults: BTreeMap<&'static str, u64>,
     /// It faulted too often and was not brought back.
     pub(super) quarantined: bool,
     /// The first faults: kind, place, and the sandbox's own words.
-    pub(super) fault_list: Vec<String>,
+    pub(crate) fault_list: Vec<String>,
     /// Stream time of the first record, wall ns.
     pub(super) first_ns: u64,
     /// And of the last.

@@ -63,7 +63,12 @@ struct Open<'s> {
 ///
 /// # Errors
 /// [`CliError::Usage`] for a file that cannot be read to its end; what was read until then has been handed over.
-pub(super) fn read(sources: &[Source], decoders: Vec<Decoder>, to: &[Sender<Arc<Batch>>]) -> Result<Tally, CliError> {
+pub(super) fn read(
+    sources: &[Source],
+    decoders: Vec<Decoder>,
+    records_max: u64,
+    to: &[Sender<Arc<Batch>>],
+) -> Result<Tally, CliError> {
     let total = Arc::new(AtomicU64::new(0));
     let bytes = sources.iter().flat_map(|source| &source.files);
     let bytes = bytes.map(|file| file.metadata().map_or(0, |metadata| metadata.len())).sum();
@@ -79,7 +84,9 @@ pub(super) fn read(sources: &[Source], decoders: Vec<Decoder>, to: &[Sender<Arc<
         }
     }
     loop {
-        let more = if several {
+        let more = if tally.records >= records_max {
+            false
+        } else if several {
             // The earliest; of those at the same time the first of the inputs.
             let earliest = open.iter_mut().filter(|one| one.next.is_some()).min_by_key(|one| one.next);
             match earliest {
@@ -174,7 +181,7 @@ mod tests {
     fn read_all(sources: &[Source]) -> (Vec<(u16, u64, u64)>, Tally) {
         let decoder = |_: &Source| Decoder::new(Encoding::BinanceSpot, "binance-spot", &[]).unwrap();
         let (sender, batches) = crossbeam_channel::unbounded();
-        let tally = read(sources, sources.iter().map(decoder).collect(), &[sender]).unwrap();
+        let tally = read(sources, sources.iter().map(decoder).collect(), u64::MAX, &[sender]).unwrap();
         let mut order = Vec::new();
         for batch in batches.try_iter() {
             order.extend(batch.records().map(|record| {

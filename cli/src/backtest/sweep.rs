@@ -98,7 +98,7 @@ pub(super) fn run(
             senders.push(sender);
             working.push(scope.spawn(move || work(share, &batches)));
         }
-        let read = reader::read(sources, decoders, &senders);
+        let read = reader::read(sources, decoders, setup.records_max, &senders);
         drop(senders);
         let mut runs = Vec::new();
         let mut failed = None;

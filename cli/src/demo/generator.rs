@@ -30,7 +30,7 @@ const TRAVEL_MS: u64 = 2;
 
 /// The streams.
 #[derive(Debug)]
-pub(super) struct Generator {
+pub(crate) struct Generator {
     market: Market,
     /// Which stream is next; apart from the market's, so that neither depends on how the other draws.
     mix: Rng,
@@ -44,7 +44,7 @@ pub(super) struct Generator {
 
 impl Generator {
     /// `rate` frames a second, above 0.
-    pub(super) fn new(seed: u64, rate: u32) -> Self {
+    pub(crate) fn new(seed: u64, rate: u32) -> Self {
         Self {
             market: Market::new(seed),
             mix: Rng::new(!seed),
@@ -58,7 +58,7 @@ impl Generator {
     }
 
     /// The next frame; there is always one.
-    pub(super) fn next_frame(&mut self) -> Frame<'_> {
+    pub(crate) fn next_frame(&mut self) -> Frame<'_> {
         let after = u128::from(self.index) * 1_000_000_000 / u128::from(self.rate);
         let ts_recv = EPOCH_NS.saturating_add(u64::try_from(after).unwrap_or(u64::MAX));
         self.frame.clear();

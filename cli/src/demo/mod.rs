@@ -7,7 +7,7 @@
 //! gives the same digests twice.
 
 mod broker;
-mod generator;
+pub(crate) mod generator;
 mod live;
 mod log;
 mod market;

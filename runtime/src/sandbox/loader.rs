@@ -15,8 +15,10 @@ use super::compile::{CompileError, Compiler};
 use super::component::ComponentGuest;
 use super::direct::DirectGuest;
 use super::engine::{Allocation, EpochTicker, runner};
+use super::probe::{Probe, Probed};
 use super::state::State;
 use super::{Fault, Guest, Host, component, imports};
+use crate::clock::mono_ns;
 use crate::limits::{INSTANCES_MAX, MODULE_BYTES_MAX};
 
 /// How modules are loaded.
@@ -172,7 +174,8 @@ impl Sandbox {
             None | Some(Err(_)) => self.link(&self.compile(wasm, digest, lane)?, lane)?,
         };
         self.keep(artefact)?;
-        Ok(Module { digest, pre, ticker: Arc::clone(&self.ticker) })
+        let bytes = artefact.bytes().len() as u64;
+        Ok(Module { digest, bytes, pre, ticker: Arc::clone(&self.ticker), probe: None })
     }
 
     /// Keeps a module's bytes, where they are to be kept and are not yet.
@@ -225,12 +228,26 @@ enum Pre {
 #[derive(Clone)]
 pub struct Module {
     digest: Digest,
+    bytes: u64,
     pre: Pre,
     /// No instance without the clock that stops it.
     ticker: Arc<EpochTicker>,
+    probe: Option<Probe>,
 }
 
 impl Module {
+    /// The same module, whose instances' calls a probe sees.
+    #[must_use]
+    pub fn probed(self, probe: Probe) -> Self {
+        Self { probe: Some(probe), ..self }
+    }
+
+    /// Size of its file.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Its name.
     #[must_use]
     pub const fn digest(&self) -> Digest {
@@ -251,9 +268,17 @@ impl Module {
     /// # Errors
     /// What happened while it came to life.
     pub fn instantiate(&self, host: Host, budget: &Budget) -> Result<Box<dyn Guest>, Fault> {
-        Ok(match &self.pre {
+        let began = mono_ns();
+        let guest: Box<dyn Guest> = match &self.pre {
             Pre::Direct(pre) => Box::new(DirectGuest::new(pre, host, budget, self.ticker.tick())?),
             Pre::Component(pre) => Box::new(ComponentGuest::new(pre, host, budget, self.ticker.tick())?),
+        };
+        Ok(match &self.probe {
+            Some(probe) => {
+                let instantiate_ns = mono_ns() - began;
+                Box::new(Probed { guest, probe: Arc::clone(probe), instantiate_ns })
+            }
+            None => guest,
         })
     }
 }

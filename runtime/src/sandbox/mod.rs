@@ -30,6 +30,7 @@ mod fault;
 pub mod gauges;
 pub mod host;
 pub mod log;
+mod probe;
 
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ pub use artefact::{Digest, Lane};
 pub use compile::{CompileLimits, Compiler};
 pub use host::{Host, HostConfig};
 pub use loader::{LoadError, Module, Sandbox, SandboxConfig, SandboxError};
+pub use probe::{Probe, Seen};
 
 /// The callbacks that a strategy wants, as `on-init` returned them; bits in the order of the contract's `callbacks`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -76,6 +78,26 @@ impl Callbacks {
     pub const STATE: Self = Self(1 << 11);
     /// Every one.
     pub const ALL: Self = Self((1 << 12) - 1);
+
+    /// The names of those that are wanted, as the contract has them.
+    #[must_use]
+    pub fn names(self) -> Vec<&'static str> {
+        const NAMES: [&str; 12] = [
+            "quote",
+            "trade",
+            "book-delta",
+            "book",
+            "gap",
+            "timer",
+            "order",
+            "fill",
+            "trading-state",
+            "status",
+            "position",
+            "state",
+        ];
+        NAMES.into_iter().enumerate().filter(|(bit, _)| self.0 >> bit & 1 == 1).map(|(_, name)| name).collect()
+    }
 
     /// Whether all of `other` are wanted.
     #[must_use]
@@ -231,6 +253,30 @@ pub enum Call {
     TradingState(TradingState),
     /// `on-stop`
     Stop,
+}
+
+impl Call {
+    /// The callback's name in the contract.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Start => "on-start",
+            Self::Quote(..) => "on-quote",
+            Self::Trade(..) => "on-trade",
+            Self::BookDelta(..) => "on-book-delta",
+            Self::Book(..) => "on-book",
+            Self::Gap(..) => "on-gap",
+            Self::Recovered { .. } => "on-recovered",
+            Self::Status(..) => "on-status",
+            Self::Bar(..) => "on-bar",
+            Self::Timer { .. } => "on-timer",
+            Self::Order(..) => "on-order",
+            Self::Fill(..) => "on-fill",
+            Self::Position(..) => "on-position",
+            Self::TradingState(..) => "on-trading-state",
+            Self::Stop => "on-stop",
+        }
+    }
 }
 
 /// What a guest did wrong. The names are metric labels.
