@@ -33,6 +33,7 @@ mod node_pod;
 mod operator;
 mod operator_registry;
 mod pods;
+mod python;
 mod registry;
 mod scale;
 mod scaling;
