@@ -17,11 +17,11 @@ class MeanReversion(Strategy):
         if len(instruments) != 1:
             raise Refused(f"it trades one instrument, the file has {len(instruments)}")
         self.instrument = instruments[0]
-        bars, self.enter = params.int("bars", 20), params.float("enter", 2.0)
-        if bars < 2 or self.enter <= 0:
-            raise Refused(f"want at least 2 bars and a positive enter; bars is {bars}, enter is {self.enter}")
+        self.bars, self.enter = params.int("bars", 20), params.float("enter", 2.0)
+        if self.bars < 2 or self.enter <= 0:
+            raise Refused(f"want at least 2 bars and a positive enter; bars is {self.bars}, enter is {self.enter}")
         self.size_raw = params.size_raw("size", self.instrument)
-        self.closes: deque[float] = deque(maxlen=bars)
+        self.closes: deque[float] = deque(maxlen=self.bars)
         self.bid_raw = self.ask_raw = UNDEFINED
         self.want_bars(BarSeries.time(self.instrument, params.int("seconds", 60), grace_millis=500))
 
@@ -30,7 +30,7 @@ class MeanReversion(Strategy):
 
     def on_bar(self, bar: Bar) -> None:
         self.closes.append(bar.close)
-        if len(self.closes) < self.closes.maxlen:
+        if len(self.closes) < self.bars:
             return
         deviation = statistics.pstdev(self.closes)
         if deviation == 0.0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -134,12 +135,12 @@ class Host(Protocol):
         ...
 
 
-def one_of(name: str, amount: Amount | None, raw: int | None, exact) -> int:
+def one_of(name: str, amount: Amount | None, raw: int | None, exact: Callable[[Amount], int]) -> int:
     """The exact integer of an amount that is given either as people write it or as that integer."""
-    if (amount is None) == (raw is None):
-        raise TypeError(f"want either {name} or {name}_raw")
-    if raw is None:
+    if amount is not None and raw is None:
         return exact(amount)
+    if amount is not None or raw is None:
+        raise TypeError(f"want either {name} or {name}_raw")
     if type(raw) is not int:
         raise TypeError(f"{name}_raw is {raw!r}: want the exact integer; {name}= takes what people write")
     return raw

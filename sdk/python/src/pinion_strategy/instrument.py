@@ -38,7 +38,8 @@ class Instrument:
 
     def size(self, raw: int) -> float:
         """An exact size in base units."""
-        return raw / 10**-self.size_exponent
+        unit: int = 10**-self.size_exponent
+        return raw / unit
 
     def price_raw(self, price: Amount) -> int:
         """A price as an exact integer. Raises `NotAMultiple` where it is not on the tick: round it first, up or down."""
@@ -100,5 +101,5 @@ def _on(amount: Amount, step: int, exponent: int) -> int | None:
 def _floor(amount: Amount, step: int, exponent: int, sign: int = 1) -> int:
     """The next multiple of `step` downwards, at `10**exponent`; upwards, and negated, for the other sign."""
     step = max(step, 1)
-    fine = step * 10 ** (exponent - PRICE_EXPONENT)
+    fine: int = step * 10 ** (exponent - PRICE_EXPONENT)
     return sign * units.exact(amount, PRICE_EXPONENT) // fine * step

@@ -89,7 +89,7 @@ class Strategy:
 
     # Callbacks, in the order in which they come.
 
-    def on_init(self, params: Params, instruments: Sequence[Instrument]) -> None:
+    def on_init(self, params: Params, instruments: list[Instrument]) -> None:
         """Once, first. Raise `Refused` to say why it cannot run. Orders that are asked for here are dropped."""
 
     def on_load(self, saved: Saved) -> None:

@@ -209,11 +209,10 @@ def bar(
     ts_close: int = 0,
 ) -> Bar:
     """A bar of one trade."""
-    prices = tuple(instrument.price_raw(price) for price in (open, high, low, close))
-    volume_raw = instrument.size_raw(volume)
-    return Bar(
-        instrument.id, instrument.publisher_id, series, 1, 0, ts_open, ts_close, ts_close, *prices, volume_raw, 0
-    )
+    opened, highest = instrument.price_raw(open), instrument.price_raw(high)
+    lowest, closed = instrument.price_raw(low), instrument.price_raw(close)
+    head = (instrument.id, instrument.publisher_id, series, 1, 0, ts_open, ts_close, ts_close)
+    return Bar(*head, opened, highest, lowest, closed, instrument.size_raw(volume), 0)
 
 
 def level(instrument: Instrument, *, price: Amount, size: Amount) -> Level:

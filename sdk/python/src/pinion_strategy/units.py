@@ -48,7 +48,7 @@ def exact(amount: Amount, exponent: int) -> int:
     A float may be off by as much as 1e-9, or by what it cannot say; anything else must be exact.
     Raises ValueError for what is no number, is not exact or does not fit 64 bits, TypeError for other types.
     """
-    unit = 10**-exponent
+    unit: int = 10**-exponent
     match amount:
         case bool():
             raise TypeError("True and False are no amounts")
