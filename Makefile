@@ -12,7 +12,7 @@ RELEASE := $(CARGO_TARGET_DIR)/release
 DEMO_FLAGS := $(if $(SECONDS),--seconds '$(SECONDS)') $(if $(RATE),--rate '$(RATE)') $(if $(DATA),--data '$(DATA)') \
 	$(if $(BROKERS),--brokers '$(BROKERS)') $(if $(FORMAT),--format '$(FORMAT)')
 
-.PHONY: help demo build strategies images test test-quick bench fmt reference lint kafka kube setup setup-tests
+.PHONY: help demo build strategies images test test-quick bench fmt reference lint kafka kube setup setup-strategies setup-tests
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -20,13 +20,14 @@ help: ## list the recipes
 # Everything but the program's own output goes to the standard error.
 demo: setup ## market data, two strategies in the sandbox, orders: SECONDS= RATE= DATA=FILE BROKERS=HOST:PORT FORMAT=json
 	@[ -x $(PINION) ] || echo 'The first build takes about 10 minutes on 2 cores; from then on the demo starts at once.' >&2
-	@$(MAKE) --no-print-directory strategies >&2
+	@cargo build --workspace --bins >&2
+	@$(PINION) build strategies-examples/book-imbalance strategies-examples/ema-cross >&2
 	@exec $(PINION) demo $(DEMO_FLAGS)
 
 build: setup ## build the programs
 	cargo build --workspace --bins
 
-strategies: setup ## build the example strategies to WebAssembly, beside their sources
+strategies: setup-strategies ## build the example strategies to WebAssembly, beside their sources
 	cargo build --workspace --bins
 	@$(PINION) build strategies-examples/*/
 
@@ -73,6 +74,9 @@ kube: ## build the Kubernetes of the tests, about 10 minutes the first time (the
 
 setup: ## check what a build needs, and install it where that is allowed
 	@./setup.sh build
+
+setup-strategies:
+	@./setup.sh strategies
 
 setup-tests:
 	@./setup.sh tests

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Checks what building Pinion needs, and with `tests` what its tests need besides. Installs what is missing where it may
-# (Debian, as root; rustup's own targets), else says exactly what to install. Writes to the standard error only.
+# Checks what building Pinion needs, with `strategies` what the example strategies need besides, and with `tests` what its tests
+# do. Installs what is missing where it may (Debian, as root; rustup's own targets), else says exactly what to install. Writes to
+# the standard error only.
 set -euo pipefail
 exec >&2
 
@@ -69,6 +70,13 @@ check_wasm() {
     install rustc-web cargo-web rust-web-src lld-19
 }
 
+# For strategies in Python: `pinion build` makes an environment of its own with it.
+check_python() {
+    python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && return
+    say "Python 3.11 or later with venv is needed for the strategies in Python"
+    install python3 python3-venv
+}
+
 # For the real Kafka broker of the tests. Without them those tests are skipped, and say so.
 check_java() {
     local packages=() version
@@ -107,6 +115,7 @@ check_rust
 check_c
 check_wasm
 claim_target
+[ "$what_for" = build ] || check_python
 if [ "$what_for" = tests ]; then
     check_java
     check_kube

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cluster::{deploy, describe, halt, list, logs, resume, rollback, top};
 use crate::error::CliError;
-use crate::{backtest, build, check, demo, inspect, publish, push, replay, run, sample};
+use crate::{backtest, build, check, demo, inspect, new, publish, push, replay, run, sample};
 
 /// Sandboxed trading strategies on Kafka market data
 #[derive(Debug, Parser)]
@@ -37,6 +37,8 @@ pub enum Command {
     Demo(demo::DemoArgs),
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
     Run(run::RunCommand),
+    #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
+    New(new::NewArgs),
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
     Build(build::BuildArgs),
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
@@ -80,11 +82,8 @@ impl Command {
         match self {
             Self::Demo(args) => demo::run(&args),
             Self::Run(args) => run::run(&args),
-            Self::Build(args) => match build::run(&args, &mut std::io::stdout()) {
-                Ok(_) => Ok(()),
-                // The source's fault, or its toolchain's; the text holds the cause.
-                Err(error) => Err(CliError::Usage(error.to_string())),
-            },
+            Self::New(args) => new::run(&args),
+            Self::Build(args) => build::command(&args),
             Self::Backtest(args) => backtest::run(&args),
             Self::Inspect(args) => inspect::run(args),
             Self::Publish(args) => publish::run(args),
@@ -122,7 +121,7 @@ mod tests {
         let names = cli.get_subcommands().map(|command| command.get_name().to_owned());
         // clap's own, which shows the others' help.
         let names: Vec<String> = names.filter(|name| name != "help").collect();
-        assert!(names.len() >= 14, "{names:?}");
+        assert!(names.len() >= 15, "{names:?}");
         for name in names {
             let help = cli.find_subcommand_mut(&name).unwrap().render_long_help().to_string();
             let examples = help.split("Example").nth(1).unwrap_or_else(|| panic!("{name}: no example"));

@@ -35,6 +35,7 @@ mod operator;
 mod operator_registry;
 mod playback;
 mod pods;
+mod python;
 mod registry;
 mod replay;
 mod scale;

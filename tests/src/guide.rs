@@ -1,6 +1,6 @@
 //! A page of the guide as something that can be done: its files and its commands, as they stand there and in their order.
 //!
-//! A fenced block whose first line is `# NAME` is a file of that name. In a block of `sh` every line is a command; one that ends
+//! A fenced block whose first line is `# NAME` or `// NAME` is a file of that name. In a block of `sh` every line is a command; one that ends
 //! in `# yes` or `# no` answers that. Other blocks are output or explanation.
 
 use std::path::{Path, PathBuf};
@@ -73,7 +73,10 @@ fn steps(text: &str) -> Vec<Step> {
         }
         let Some(language) = line.strip_prefix("```") else { continue };
         let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
-        let named = block.first().and_then(|first| first.strip_prefix("# ")).filter(|name| !name.contains(' '));
+        let named = block
+            .first()
+            .and_then(|first| first.strip_prefix("# ").or(first.strip_prefix("// ")))
+            .filter(|name| !name.contains(' '));
         if language == "sh" {
             steps.extend(block.iter().map(|line| Step::Command((*line).to_owned())));
         } else if let Some(name) = named {

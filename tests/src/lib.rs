@@ -19,6 +19,7 @@ pub mod operator;
 pub mod pod;
 pub mod programs;
 pub mod prometheus;
+pub mod python;
 pub mod registry;
 pub mod require;
 pub mod rig;

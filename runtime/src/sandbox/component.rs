@@ -113,8 +113,9 @@ impl ComponentGuest {
 
     #[cold]
     fn fault(&mut self, error: &wasmtime::Error) -> Fault {
-        self.store.data_mut().host.discard();
-        fault(error)
+        let host = &mut self.store.data_mut().host;
+        host.discard();
+        host.explain(fault(error))
     }
 }
 

@@ -159,8 +159,9 @@ impl DirectGuest {
 
     #[cold]
     fn fault(&mut self, error: &wasmtime::Error) -> Fault {
-        self.store.data_mut().host.discard();
-        fault(error)
+        let host = &mut self.store.data_mut().host;
+        host.discard();
+        host.explain(fault(error))
     }
 }
 

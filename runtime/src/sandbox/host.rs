@@ -5,13 +5,15 @@
 
 use std::sync::Arc;
 
+use super::Fault;
+use super::fault::cut;
 use super::gauges::Gauges;
 use super::log::{LogBuffer, LogLevel};
 use crate::book::{BookState, Books, Level, Reference};
 use crate::effects::{Effects, Flood, Intent, NewOrder};
 use crate::event::{BookSide, PRICE_UNDEFINED, order_id};
 use crate::instruments::{Instrument, Instruments};
-use crate::limits::RECORD_INTENTS_MAX;
+use crate::limits::{FAULT_DETAIL_BYTES_MAX, LOG_MESSAGE_BYTES_MAX, RECORD_INTENTS_MAX};
 use crate::risk::{Ledger, Position};
 
 /// What a [`Host`] is made from.
@@ -52,6 +54,8 @@ pub struct Host {
     pub log: LogBuffer,
     /// [`Host::record_orders`] when the running callback began.
     record_orders_before: u32,
+    /// What the running callback has logged as errors; the end of it.
+    last_words: String,
 }
 
 impl Host {
@@ -71,6 +75,7 @@ impl Host {
             gauges: Gauges::default(),
             log: LogBuffer::new(config.log_bytes_per_second),
             record_orders_before: 0,
+            last_words: String::with_capacity(FAULT_DETAIL_BYTES_MAX),
         }
     }
 
@@ -78,6 +83,7 @@ impl Host {
     #[inline]
     pub fn begin(&mut self) {
         self.record_orders_before = self.record_orders;
+        self.last_words.clear();
     }
 
     /// The callback returned: its gauges take effect; its intents are the worker's to take.
@@ -99,6 +105,18 @@ impl Host {
         self.gauges.discard();
         // How far a runaway callback came differs from run to run; the ids of what follows must not.
         self.record_orders = self.record_orders_before;
+    }
+
+    /// A fault with the guest's own words for it first: what it logged as errors in the callback that ended so. An engine inside of the
+    /// guest that catches an exception has no other way to say what and where it was.
+    #[cold]
+    pub(super) fn explain(&mut self, mut fault: Fault) -> Fault {
+        if !self.last_words.is_empty() {
+            fault.detail.insert_str(0, &self.last_words);
+            cut(&mut fault.detail, FAULT_DETAIL_BYTES_MAX);
+        }
+        self.last_words.clear();
+        fault
     }
 
     /// `submit`.
@@ -194,6 +212,17 @@ impl Host {
     /// `log`.
     pub fn log(&mut self, level: LogLevel, message: &str) {
         self.log.push(self.now, level, message);
+        if level == LogLevel::Error {
+            self.remember(message);
+        }
+    }
+
+    fn remember(&mut self, message: &str) {
+        let message = &message[..message.floor_char_boundary(LOG_MESSAGE_BYTES_MAX)];
+        let over = (self.last_words.len() + message.len() + 1).saturating_sub(FAULT_DETAIL_BYTES_MAX);
+        self.last_words.drain(..self.last_words.ceil_char_boundary(over));
+        self.last_words.push_str(message);
+        self.last_words.push('\n');
     }
 }
 

@@ -1,8 +1,10 @@
 //! What misbehaves ends in its named fault, and has asked for nothing.
 
 use super::guests::{component, guest};
-use super::{LANES, ON_QUOTE, budget, host, instance, sandbox, started};
+use super::{HEAD, LANES, ON_QUOTE, budget, host, instance, sandbox, started};
 use crate::clock::thread_cpu_ns;
+use crate::event::{Aggressor, Trade};
+use crate::limits::FAULT_DETAIL_BYTES_MAX;
 use crate::sandbox::{Call, Fault, FaultKind};
 
 /// The fault of a guest's `on-quote`, over both lanes.
@@ -212,5 +214,38 @@ fn other_instances_of_a_module_live_on_after_a_fault_of_one() {
         drop(one);
         let mut fresh = module.instantiate(host(), &budget()).unwrap();
         assert!(fresh.init(&[]).is_ok(), "{lane:?}");
+    }
+}
+
+#[test]
+fn what_a_guest_logs_as_an_error_before_it_traps_is_the_beginning_of_its_fault() {
+    let words = |level: u32| {
+        guest(&format!(
+            r#"(data (i32.const 0) "ValueError: odd\0aat x.py")
+               (func (on "quote") (call $log (i32.const 3) (i32.const 1000) (i32.const 1024))
+                 (call $log (i32.const 3) (i32.const 1000) (i32.const 1024))
+                 (call $log (i32.const {level}) (i32.const 0) (i32.const 23)) unreachable)"#
+        ))
+    };
+    // Of what is too long the end is kept: it names the error.
+    for fault in faults(&words(3)) {
+        assert!(fault.detail.contains("ValueError: odd\nat x.py\n"), "{fault}");
+        assert!(fault.detail.len() <= FAULT_DETAIL_BYTES_MAX);
+    }
+    for fault in faults(&words(2)) {
+        assert!(!fault.detail.contains("ValueError") && fault.detail.contains("unreachable"), "{fault}");
+    }
+    // What was logged in a callback that returned explains nothing that comes later.
+    let later = guest(
+        r#"(data (i32.const 0) "old")
+           (func (on "trade") (call $log (i32.const 3) (i32.const 0) (i32.const 3)))
+           (func (on "quote") unreachable)"#,
+    );
+    let trade = Trade { price: 1, size: 1, trade_id: 1, aggressor: Aggressor::None };
+    for lane in LANES {
+        let mut guest = started(&later, lane);
+        guest.call(&Call::Trade(HEAD, trade)).unwrap();
+        let fault = guest.call(&ON_QUOTE).unwrap_err();
+        assert!(!fault.detail.contains("old"), "{lane:?}: {fault}");
     }
 }
