@@ -189,6 +189,33 @@ pub struct Execution {
     pub fee: i64,
 }
 
+/// What a venue says of an instrument's market. The host does not act on it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum MarketState {
+    /// The venue said something that none of the others is.
+    #[default]
+    Unknown = 0,
+    /// No orders are taken, or the day is over.
+    Closed = 1,
+    /// Orders are taken and not matched yet.
+    PreOpen = 2,
+    /// Orders are collected for one price.
+    Auction = 3,
+    /// Orders are matched as they come.
+    Trading = 4,
+    /// Matching rests for a while, by the venue's rules.
+    Paused = 5,
+    /// Matching is stopped, until somebody decides.
+    Halted = 6,
+}
+
+impl MarketState {
+    /// Every state, each at the place of its number.
+    pub const ALL: [Self; 7] =
+        [Self::Unknown, Self::Closed, Self::PreOpen, Self::Auction, Self::Trading, Self::Paused, Self::Halted];
+}
+
 /// What an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body {
@@ -202,6 +229,8 @@ pub enum Body {
     Delta(Delta),
     /// What became of an order.
     Execution(Execution),
+    /// The state of an instrument's market.
+    Status(MarketState),
     /// A record that holds nothing for a strategy (undecodable, or a message kind that no callback takes). It only moves the offset.
     Skip,
 }

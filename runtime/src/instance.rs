@@ -337,7 +337,7 @@ impl Instance {
                 }
             }
             (Body::Execution(execution), _) => self.execution(event, &execution, turn),
-            (Body::Depth(_) | Body::Delta(_) | Body::Skip, _) => {}
+            (Body::Depth(_) | Body::Delta(_) | Body::Status(_) | Body::Skip, _) => {}
         }
         if !self.inbox.is_empty() {
             self.tell_denials(turn);

@@ -172,7 +172,7 @@ impl Books {
             Body::Quote(quote) => book.quote(&event.head, quote, counts),
             Body::Depth(depth) => book.depth(&event.head, depth, counts),
             Body::Delta(delta) => book.delta(&event.head, delta, self.resync, counts),
-            Body::Trade(_) | Body::Execution(_) | Body::Skip => Applied::Ignored,
+            Body::Trade(_) | Body::Execution(_) | Body::Status(_) | Body::Skip => Applied::Ignored,
         }
     }
 

@@ -85,11 +85,14 @@ pub enum EventKind {
     BookSnapshot,
     /// An execution report.
     Execution,
+    /// States of a market.
+    Status,
 }
 
 impl EventKind {
     /// Every kind, in order.
-    pub const ALL: [Self; 5] = [Self::Quote, Self::Trade, Self::BookDelta, Self::BookSnapshot, Self::Execution];
+    pub const ALL: [Self; 6] =
+        [Self::Quote, Self::Trade, Self::BookDelta, Self::BookSnapshot, Self::Execution, Self::Status];
 
     /// The metric label.
     #[must_use]
@@ -100,6 +103,7 @@ impl EventKind {
             Self::BookDelta => "book_delta",
             Self::BookSnapshot => "book_snapshot",
             Self::Execution => "execution",
+            Self::Status => "status",
         }
     }
 
@@ -113,6 +117,7 @@ impl EventKind {
             Body::Delta(_) if event.head.flags & crate::event::FLAG_SNAPSHOT == 0 => Some(Self::BookDelta),
             Body::Depth(depth) if depth.snapshot => Some(Self::BookSnapshot),
             Body::Execution(_) => Some(Self::Execution),
+            Body::Status(_) => Some(Self::Status),
             Body::Delta(_) | Body::Depth(_) | Body::Skip => None,
         }
     }
