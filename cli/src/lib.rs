@@ -3,10 +3,12 @@
 pub mod build;
 pub mod capture;
 mod capture_progress;
+pub mod capture_source;
 pub mod cluster;
 pub mod command;
 pub mod demo;
 pub mod error;
+mod events;
 pub mod inspect;
 mod output;
 pub mod publish;
