@@ -12,7 +12,7 @@ RELEASE := $(CARGO_TARGET_DIR)/release
 DEMO_FLAGS := $(if $(SECONDS),--seconds '$(SECONDS)') $(if $(RATE),--rate '$(RATE)') $(if $(DATA),--data '$(DATA)') \
 	$(if $(BROKERS),--brokers '$(BROKERS)') $(if $(FORMAT),--format '$(FORMAT)')
 
-.PHONY: help demo build strategies images test test-quick bench fmt reference lint kafka kube setup setup-strategies setup-tests
+.PHONY: help demo build strategies images test test-quick bench fuzz fmt reference lint kafka kube setup setup-strategies setup-tests
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,15 @@ bench: setup-tests strategies ## the benches and the end-to-end run on a real Ka
 	PINION_KAFKA_JVM='-Xms512m -Xmx512m -XX:+UseParallelGC' $(RELEASE)/e2e --json $(CARGO_TARGET_DIR)/e2e.json
 	@$(RELEASE)/table $(CARGO_TARGET_DIR)/criterion $(CARGO_TARGET_DIR)/e2e.json
 	@$(RELEASE)/backtest
+
+# libFuzzer's instrumentation needs a switch that stable compilers keep from all but their own build; no sanitizer: there is no unsafe.
+fuzz: ## let the fuzzer look for SECONDS= at one reader of foreign bytes, TARGET= (a name in fuzz/fuzz_targets). Needs cargo-fuzz
+	@test -n '$(TARGET)' || { echo 'make fuzz TARGET=NAME SECONDS=600; targets:' >&2; ls fuzz/fuzz_targets | sed 's/\.rs$$//' >&2; exit 64; }
+	cargo run --quiet --manifest-path fuzz/Cargo.toml --target-dir $(CARGO_TARGET_DIR)/fuzz --bin seeds -- '$(TARGET)' $(CARGO_TARGET_DIR)/fuzz/seeds/'$(TARGET)'
+	mkdir -p $(CARGO_TARGET_DIR)/fuzz/corpus/'$(TARGET)'
+	RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir fuzz --sanitizer none --target-dir $(CARGO_TARGET_DIR)/fuzz '$(TARGET)' \
+		$(CARGO_TARGET_DIR)/fuzz/corpus/'$(TARGET)' $(CARGO_TARGET_DIR)/fuzz/seeds/'$(TARGET)' \
+		-- -max_total_time='$(or $(SECONDS),600)' -rss_limit_mb=2048 -timeout=10 -artifact_prefix=$(CARGO_TARGET_DIR)/fuzz/
 
 fmt: ## format the sources
 	cargo fmt --all

@@ -1,14 +1,17 @@
 //! Capture files: market data as it came, one frame after the other, read as a stream whatever its length.
 //!
-//! Three layouts, plain or gzip, told apart by their first bytes:
+//! Five layouts, told apart by their first bytes; all but event files plain, gzip or zstd:
 //! - lines `<receive time, ns> <space> <raw JSON frame>`;
 //! - lines `<receive time, seconds>: <raw JSON frame>`, as cryptofeed writes them; its lines of what was connected to and asked for
 //!   (`wss://.. <-> ..`, `wss://.. <- ..`) are stepped over;
-//! - Pinion's flat messages one after the other (`pinion_runtime::decode::flat`). A depth and its deltas are one frame.
+//! - Pinion's flat messages one after the other (`pinion_runtime::decode::flat`). A depth and its deltas are one frame;
+//! - DBN: a file with its header, or bare records where the encoding is said to be `dbn`. A record is a frame;
+//! - event files (`crate::events`): the events of one record are a frame of flat messages.
 //!
-//! A file that ends in the middle, a broken gzip stream, a line without its time: each is an error that says where, never a short count
+//! A file that ends in the middle, a broken stream, a line without its time: each is an error that says where, never a short count
 //! that looks like success. What a frame holds is not looked at here.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -16,12 +19,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
+use pinion_runtime::decode::dbn::{self, metadata};
 use pinion_runtime::decode::{DecodeError, decimal, flat};
 use pinion_runtime::limits::RECORD_BYTES_MAX;
 use pinion_spec::strategy::Encoding;
-use thiserror::Error;
 
-use crate::error::CliError;
+use crate::events::{self, EventReader};
+
+#[path = "capture_error.rs"]
+mod error;
+#[path = "capture_guess.rs"]
+mod guess;
+
+pub use error::CaptureError;
+pub use guess::encoding_named;
+use guess::encoding_of;
 
 /// Longest line: a record, its time and a space.
 const LINE_BYTES_MAX: usize = RECORD_BYTES_MAX + 32;
@@ -29,83 +41,9 @@ const LINE_BYTES_MAX: usize = RECORD_BYTES_MAX + 32;
 const SECOND_SCALE: u32 = 9;
 /// Frames that are looked at to tell the encoding.
 const GUESS_FRAMES: usize = 1_000;
-
-/// Why a capture could not be read. `line` is counted from 1; for flat messages it is the message.
-#[derive(Debug, Error)]
-pub enum CaptureError {
-    /// The file cannot be opened.
-    #[error("cannot open {}: {source}", path.display())]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The file cannot be read on.
-    #[error("{}, after line {line}: cannot read on: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The last good line.
-        line: u64,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The gzip stream ends before its end mark.
-    #[error("{}, after line {line}: the gzip stream is cut off; copy the file again", path.display())]
-    TruncatedGzip {
-        /// The file.
-        path: PathBuf,
-        /// The last good line.
-        line: u64,
-    },
-    /// The gzip stream is broken.
-    #[error("{}, after line {line}: the gzip stream is broken ({source}); copy the file again", path.display())]
-    BrokenGzip {
-        /// The file.
-        path: PathBuf,
-        /// The last good line.
-        line: u64,
-        /// What the decompressor says.
-        source: io::Error,
-    },
-    /// A line that is not one.
-    #[error(
-        "{}, line {line}: {what}; a line of a capture is `<receive time in ns> <raw JSON frame>` or \
-         `<receive time in seconds>: <raw JSON frame>`",
-        path.display()
-    )]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// The line.
-        line: u64,
-        /// What is wrong with it.
-        what: &'static str,
-    },
-    /// A flat message that is not one.
-    #[error("{}, message {line}: {source}", path.display())]
-    Flat {
-        /// The file.
-        path: PathBuf,
-        /// The message.
-        line: u64,
-        /// What is wrong with it.
-        source: DecodeError,
-    },
-    /// Nothing in the first frames says whose they are.
-    #[error("{}: cannot tell the encoding from its first frames; name it with --encoding", path.display())]
-    Encoding {
-        /// The file.
-        path: PathBuf,
-    },
-}
-
-impl From<CaptureError> for CliError {
-    fn from(error: CaptureError) -> Self {
-        Self::Usage(error.to_string())
-    }
-}
+/// First bytes of a gzip and of a zstd stream.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// One frame.
 #[derive(Debug, Clone, Copy)]
@@ -116,10 +54,11 @@ pub struct Frame<'a> {
     pub value: &'a [u8],
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
     Lines,
     Flat,
+    Dbn,
+    Events(Box<EventReader>),
 }
 
 /// A capture that is being read.
@@ -127,8 +66,19 @@ pub struct Capture {
     path: PathBuf,
     reader: Box<dyn BufRead + Send>,
     layout: Layout,
-    /// Lines or messages read.
+    /// How the file is compressed, for what is said of it.
+    compression: &'static str,
+    /// Lines, messages or records read.
     line: u64,
+    /// Where the content stands that was read last: its begin and its end.
+    begin: u64,
+    end: u64,
+    /// Whether the last line had its end.
+    whole: bool,
+    /// When the last frame was received: of one that does not say it counts on.
+    ts_recv: u64,
+    /// Names that a DBN file's header gives to instruments.
+    names: BTreeMap<u32, String>,
     buffer: Vec<u8>,
     bytes: u64,
     bytes_read: Arc<AtomicU64>,
@@ -148,13 +98,56 @@ impl Capture {
         }
         let bytes_read = Arc::new(AtomicU64::new(0));
         let mut file = BufReader::with_capacity(1 << 16, Counted { file, bytes_read: Arc::clone(&bytes_read) });
-        let gzip = file.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
-        let reader: Box<dyn BufRead + Send> =
-            if gzip { Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file))) } else { Box::new(file) };
-        let (path, bytes) = (path.to_owned(), metadata.len());
-        let mut capture = Self { path, reader, layout: Layout::Lines, line: 0, buffer: Vec::new(), bytes, bytes_read };
-        if capture.fill()?.starts_with(&flat::MAGIC) {
+        let first = file.fill_buf().map_err(failed)?;
+        let format = events::format_of(first);
+        if first.get(1..4) == Some(metadata::LEGACY_MAGIC) && first[0] >> 4 == 5 {
+            return Err(CaptureError::Legacy { path: path.into() });
+        }
+        let (compression, reader): (_, Box<dyn BufRead + Send>) = if first.starts_with(&GZIP) {
+            ("gzip", Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file))))
+        } else if first.starts_with(&ZSTD) {
+            let reader = zstd::stream::read::Decoder::with_buffer(file).map_err(failed)?;
+            ("zstd", Box::new(BufReader::with_capacity(1 << 16, reader)))
+        } else {
+            ("plain", Box::new(file))
+        };
+        let mut capture = Self {
+            path: path.to_owned(),
+            reader,
+            layout: Layout::Lines,
+            compression,
+            line: 0,
+            begin: 0,
+            end: 0,
+            whole: true,
+            ts_recv: 0,
+            names: BTreeMap::new(),
+            buffer: Vec::new(),
+            bytes: metadata.len(),
+            bytes_read,
+        };
+        if let Some(format) = format {
+            capture.layout = Layout::Events(Box::new(EventReader::open(path, format)?));
+            return Ok(capture);
+        }
+        let content = capture.fill()?;
+        if content.starts_with(&flat::MAGIC) {
             capture.layout = Layout::Flat;
+        } else if content.starts_with(metadata::MAGIC) {
+            capture.layout = Layout::Dbn;
+            capture.read_header()?;
+        }
+        Ok(capture)
+    }
+
+    /// The same of a file whose encoding is known: DBN's records may stand there without a header.
+    ///
+    /// # Errors
+    /// [`CaptureError`].
+    pub fn open_as(path: &Path, encoding: Encoding) -> Result<Self, CaptureError> {
+        let mut capture = Self::open(path)?;
+        if encoding == Encoding::Dbn && matches!(capture.layout, Layout::Lines) {
+            capture.layout = Layout::Dbn;
         }
         Ok(capture)
     }
@@ -164,9 +157,44 @@ impl Capture {
     /// # Errors
     /// [`CaptureError`]; the capture cannot be read on then.
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
-        match self.layout {
+        match &mut self.layout {
             Layout::Lines => self.next_line(),
             Layout::Flat => self.next_messages(),
+            Layout::Dbn => self.next_record(),
+            Layout::Events(events) => {
+                let more = events.next_record(&mut self.buffer)?;
+                self.line = events.rows();
+                Ok(more.then(|| Frame { ts_recv: flat::ts_recv(&self.buffer), value: &self.buffer }))
+            }
+        }
+    }
+
+    /// What is wrong when the frame that was read last does not decode because it ends too early: a file whose last line has no end
+    /// was cut there.
+    #[must_use]
+    pub fn cut(&self, error: &DecodeError) -> Option<CaptureError> {
+        let cut = !self.whole && matches!(error, DecodeError::Truncated { .. });
+        cut.then(|| CaptureError::Cut { path: self.path.clone(), line: self.line, byte: self.end })
+    }
+
+    /// The name of an instrument, where the file gives one beside its symbol (DBN) or instead of it (event files).
+    #[must_use]
+    pub fn name_of(&self, instrument_id: u64, symbol: Option<&str>) -> Option<&str> {
+        match &self.layout {
+            Layout::Events(events) => events.symbol_of(instrument_id),
+            _ => {
+                let (_, id) = symbol?.split_once('.')?;
+                self.names.get(&id.parse().ok()?).map(String::as_str)
+            }
+        }
+    }
+
+    /// The encoding of the capture that an event file was made from, where it says so.
+    #[must_use]
+    pub fn made_from(&self) -> Option<Encoding> {
+        match &self.layout {
+            Layout::Events(events) => encoding_named(events.encoding()?).ok(),
+            _ => None,
         }
     }
 
@@ -182,8 +210,10 @@ impl Capture {
     /// [`CaptureError`], among them that nothing tells.
     pub fn guess(path: &Path) -> Result<Encoding, CaptureError> {
         let mut capture = Self::open(path)?;
-        if capture.layout == Layout::Flat {
-            return Ok(Encoding::PinionFlat);
+        match capture.layout {
+            Layout::Flat | Layout::Events(_) => return Ok(Encoding::PinionFlat),
+            Layout::Dbn => return Ok(Encoding::Dbn),
+            Layout::Lines => {}
         }
         for _ in 0..GUESS_FRAMES {
             let Some(frame) = capture.next_frame()? else { break };
@@ -205,7 +235,11 @@ impl Capture {
                 return Ok(None);
             }
             self.line += 1;
+            self.begin = self.end;
+            self.end += self.buffer.len() as u64;
+            self.whole = self.buffer.ends_with(b"\n");
             if self.buffer.len() > LINE_BYTES_MAX {
+                self.whole = true;
                 return Err(self.bad_line("longer than a record may be"));
             }
             if !self.buffer.trim_ascii().is_empty() && !is_of_the_connection(&self.buffer) {
@@ -223,8 +257,7 @@ impl Capture {
     }
 
     fn next_messages(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
-        self.buffer.clear();
-        if self.fill()?.is_empty() {
+        if !self.begins()? {
             return Ok(None);
         }
         self.next_message()?;
@@ -232,6 +265,37 @@ impl Capture {
             self.next_message()?;
         }
         Ok(Some(Frame { ts_recv: flat::ts_recv(&self.buffer), value: &self.buffer }))
+    }
+
+    fn next_record(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
+        if !self.begins()? {
+            return Ok(None);
+        }
+        self.line += 1;
+        self.append(1)?;
+        let length = dbn::record_bytes(&self.buffer).map_err(|source| self.bad_message(source))?;
+        self.append(length - 1)?;
+        // A record without a time came with the one before.
+        self.ts_recv = Some(dbn::ts_recv(&self.buffer)).filter(|time| *time != 0).unwrap_or(self.ts_recv);
+        Ok(Some(Frame { ts_recv: self.ts_recv, value: &self.buffer }))
+    }
+
+    /// Reads over a DBN file's header.
+    fn read_header(&mut self) -> Result<(), CaptureError> {
+        self.append(metadata::PRELUDE_BYTES)?;
+        let bad = |path: &Path, source| CaptureError::Header { path: path.into(), source };
+        let prelude = self.buffer.first_chunk().copied().unwrap_or_default();
+        let length = metadata::header_bytes(prelude).map_err(|source| bad(&self.path, source))?;
+        self.append(length - metadata::PRELUDE_BYTES)?;
+        self.names = metadata::parse(&self.buffer).map_err(|source| bad(&self.path, source))?.names;
+        Ok(())
+    }
+
+    /// Makes room for the next message; false at the end.
+    fn begins(&mut self) -> Result<bool, CaptureError> {
+        self.begin = self.end;
+        self.buffer.clear();
+        Ok(!self.fill()?.is_empty())
     }
 
     /// Appends one message to the buffer.
@@ -250,11 +314,13 @@ impl Capture {
     fn append(&mut self, bytes: usize) -> Result<(), CaptureError> {
         let end = self.buffer.len() + bytes;
         let mut limited = self.reader.by_ref().take(bytes as u64);
-        if let Err(source) = limited.read_to_end(&mut self.buffer) {
+        let read = limited.read_to_end(&mut self.buffer);
+        self.end = self.begin + self.buffer.len() as u64;
+        if let Err(source) = read {
             return Err(self.failed(source));
         }
         if self.buffer.len() < end {
-            return Err(self.bad_message(DecodeError::Truncated { at: self.buffer.len() }));
+            return Err(CaptureError::Cut { path: self.path.clone(), line: self.line, byte: self.end });
         }
         Ok(())
     }
@@ -268,20 +334,28 @@ impl Capture {
     }
 
     fn failed(&self, source: io::Error) -> CaptureError {
-        let (path, line) = (self.path.clone(), self.line);
+        let (path, line, format) = (self.path.clone(), self.line, self.compression);
         match source.kind() {
-            io::ErrorKind::UnexpectedEof => CaptureError::TruncatedGzip { path, line },
-            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => CaptureError::BrokenGzip { path, line, source },
+            io::ErrorKind::UnexpectedEof => CaptureError::CutStream { path, format, line, byte: self.end },
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+                CaptureError::BrokenStream { path, format, line, source }
+            }
+            // The library of zstd has one kind for all that is wrong with a stream.
+            _ if format == "zstd" => CaptureError::BrokenStream { path, format, line, source },
             _ => CaptureError::Read { path, line, source },
         }
     }
 
+    /// A line without its end was cut there, whatever else is wrong with it.
     fn bad_line(&self, what: &'static str) -> CaptureError {
+        if !self.whole && self.line > 1 {
+            return CaptureError::Cut { path: self.path.clone(), line: self.line, byte: self.end };
+        }
         CaptureError::Line { path: self.path.clone(), line: self.line, what }
     }
 
     fn bad_message(&self, source: DecodeError) -> CaptureError {
-        CaptureError::Flat { path: self.path.clone(), line: self.line, source }
+        CaptureError::Message { path: self.path.clone(), line: self.line, byte: self.begin, source }
     }
 }
 
@@ -312,40 +386,6 @@ impl Read for Counted {
         self.bytes_read.fetch_add(bytes as u64, Ordering::Relaxed);
         Ok(bytes)
     }
-}
-
-/// Whose a frame is, if it says: Kraken's are arrays, futures updates name their predecessor, futures quotes their kind, and so on.
-fn encoding_of(frame: &[u8]) -> Option<Encoding> {
-    let frame: serde_json::Value = serde_json::from_slice(frame).ok()?;
-    if let Some([_, .., channel, pair]) = frame.as_array().map(Vec::as_slice) {
-        return (channel.is_string() && pair.is_string()).then_some(Encoding::KrakenV1);
-    }
-    let message = frame.get("data").unwrap_or(&frame);
-    let has = |field: &str| message.get(field).is_some();
-    let spot_or_usdm = |usdm: bool| Some(if usdm { Encoding::BinanceUsdm } else { Encoding::BinanceSpot });
-    match message.get("e").and_then(serde_json::Value::as_str) {
-        Some("depthUpdate") => spot_or_usdm(has("pu")),
-        Some("bookTicker") => Some(Encoding::BinanceUsdm),
-        Some("trade" | "aggTrade") if has("X") || has("M") => spot_or_usdm(!has("M")),
-        Some(_) => None,
-        None if has("client_order_id") => Some(Encoding::PinionExecution),
-        None if has("feed") && (has("product_id") || has("product_ids")) => Some(Encoding::KrakenFutures),
-        None if has("type") && (has("product_id") || has("channels")) => Some(Encoding::CoinbaseExchange),
-        None if has("event") && (has("connectionID") || has("channelID")) => Some(Encoding::KrakenV1),
-        None if has("lastUpdateId") => has("T").then_some(Encoding::BinanceUsdm),
-        None => ["u", "s", "b", "B", "a", "A"].into_iter().all(has).then_some(Encoding::BinanceSpot),
-    }
-}
-
-/// The encoding that a name on the command line means.
-///
-/// # Errors
-/// A text that lists the names there are.
-pub fn encoding_named(name: &str) -> Result<Encoding, String> {
-    Encoding::ALL.into_iter().find(|encoding| encoding.name() == name).ok_or_else(|| {
-        let names = Encoding::ALL.map(Encoding::name).join(", ");
-        format!("no such encoding; there are {names}")
-    })
 }
 
 #[cfg(test)]

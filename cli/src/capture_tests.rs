@@ -99,13 +99,100 @@ fn a_cut_off_gzip_file_is_an_error_and_not_a_shorter_capture() {
     let whole = gzip(LINES.repeat(100).as_bytes());
     for len in [whole.len() - 1, whole.len() - 8, whole.len() / 2, 5] {
         let outcome = frames("cut", &whole[..len]);
-        assert!(matches!(outcome, Err(CaptureError::TruncatedGzip { .. })), "{len}: {outcome:?}");
+        assert!(matches!(outcome, Err(CaptureError::CutStream { format: "gzip", .. })), "{len}: {outcome:?}");
     }
     let mut broken = whole.clone();
     let last = broken.len() - 6;
     broken[last] ^= 0xff;
     let outcome = frames("broken", &broken);
-    assert!(matches!(outcome, Err(CaptureError::BrokenGzip { .. })), "{outcome:?}");
+    assert!(matches!(outcome, Err(CaptureError::BrokenStream { .. })), "{outcome:?}");
+}
+
+#[test]
+fn a_zstd_file_is_read_and_one_that_is_cut_off_is_an_error() {
+    let whole = zstd::encode_all(LINES.as_bytes(), 3).unwrap();
+    assert_eq!(frames("zstd", &whole).unwrap(), expected());
+    let two =
+        [zstd::encode_all(&LINES.as_bytes()[..12], 3).unwrap(), zstd::encode_all(&LINES.as_bytes()[12..], 3).unwrap()];
+    assert_eq!(frames("zstd-frames", &two.concat()).unwrap(), expected());
+    for len in [whole.len() - 1, whole.len() / 2, 5] {
+        let outcome = frames("zstd-cut", &whole[..len]);
+        assert!(matches!(outcome, Err(CaptureError::CutStream { format: "zstd", .. })), "{len}: {outcome:?}");
+    }
+    let mut broken = whole.clone();
+    broken[4] = 0xff;
+    let outcome = frames("zstd-broken", &broken);
+    assert!(matches!(outcome, Err(CaptureError::BrokenStream { format: "zstd", .. })), "{outcome:?}");
+}
+
+#[test]
+fn a_file_that_ends_in_the_middle_of_a_line_is_cut_there() {
+    for (text, line, byte) in [("10 {}\n2", 2, 7), ("10 {}\n20", 2, 8), ("10 {}\n20 {}\n3", 3, 13)] {
+        match frames("cut-line", text.as_bytes()) {
+            Err(error @ CaptureError::Cut { line: at_line, byte: at_byte, .. }) => {
+                assert!(error.is_cut());
+                assert_eq!((at_line, at_byte), (line, byte), "{text}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A DBN file of version 3 that names instrument 5482, and two trades of it.
+fn dbn_file() -> (Vec<u8>, Vec<u8>) {
+    let symbol = |text: &str| [text.as_bytes(), &[0; 71][text.len()..]].concat();
+    let mut header = vec![0; 100];
+    header[45] = 71;
+    header.extend([0; 16]);
+    header.extend([1, 0, 0, 0]);
+    header.extend(symbol("ESH1"));
+    header.extend([1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    header.extend(symbol("5482"));
+    let mut trade = vec![12, 0, 2, 0, 0x6a, 0x15, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0];
+    trade.extend([0; 8]);
+    trade.extend([3, 0, 0, 0, b'T', b'A', 0, 0, 9, 0, 0, 0, 0, 0, 0, 0]);
+    trade.extend([0; 8]);
+    // A bar has no time of capture.
+    let bar =
+        [&[14, 0x20, 2, 0, 0x6a, 0x15, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff][..], &[0; 40]].concat();
+    let length = u32::try_from(header.len()).unwrap().to_le_bytes();
+    ([&b"DBN\x03"[..], &length, &header].concat(), [trade, bar].concat())
+}
+
+#[test]
+fn a_dbn_file_is_read_record_by_record_with_its_names_and_bare_records_are_where_that_is_said() {
+    let (header, records) = dbn_file();
+    let whole = [&header[..], &records].concat();
+    let expected = vec![(9, records[..48].to_vec()), (9, records[48..].to_vec())];
+    assert_eq!(frames("dbn", &whole).unwrap(), expected);
+    assert_eq!(frames("dbn-zstd", &zstd::encode_all(&whole[..], 3).unwrap()).unwrap(), expected);
+    let file = Scratch::new("dbn-names", &whole);
+    assert_eq!(Capture::guess(&file.0).unwrap(), Encoding::Dbn);
+    let capture = Capture::open(&file.0).unwrap();
+    assert_eq!(capture.name_of(1, Some("2.5482")), Some("ESH1"));
+    assert_eq!(capture.name_of(1, Some("2.5483")), None);
+    let bare = Scratch::new("dbn-bare", &records);
+    let mut capture = Capture::open_as(&bare.0, Encoding::Dbn).unwrap();
+    assert_eq!(capture.next_frame().unwrap().unwrap().value, &records[..48]);
+    for len in [header.len() + 1, header.len() + 47, whole.len() - 1] {
+        let outcome = frames("dbn-cut", &whole[..len]);
+        let cut = matches!(outcome, Err(CaptureError::Cut { byte, .. }) if byte == len as u64);
+        assert!(cut, "{len}: {outcome:?}");
+    }
+    for len in [4, 8, 107, header.len() - 1] {
+        let outcome = frames("dbn-header-cut", &whole[..len]);
+        assert!(matches!(outcome, Err(CaptureError::Cut { .. })), "{len}: {outcome:?}");
+    }
+    let mut other = whole.clone();
+    other[3] = 4;
+    let error = frames("dbn-4", &other).unwrap_err().to_string();
+    assert!(error.contains("DBN version 4: versions 1 to 3 are read"), "{error}");
+    let error = frames("dbz", &[0x51, 0x2a, 0x4d, 0x18, 0, 0]).unwrap_err().to_string();
+    assert!(error.contains("DBZ is not read; convert"), "{error}");
+    let mut short = whole;
+    short[header.len()] = 1;
+    let error = frames("dbn-length", &short).unwrap_err().to_string();
+    assert!(error.contains("message 1") && error.contains("shorter than a header"), "{error}");
 }
 
 #[test]
@@ -146,7 +233,7 @@ fn a_flat_depth_and_its_deltas_are_one_frame() {
     assert_eq!(frames("flat-gzip", &gzip(&bytes)).unwrap(), whole);
     for len in [bytes.len() - 1, 80 + 72, 80 + 72 + 71, 30] {
         let outcome = frames("flat-cut", &bytes[..len]);
-        let truncated = matches!(outcome, Err(CaptureError::Flat { source: DecodeError::Truncated { .. }, .. }));
+        let truncated = matches!(outcome, Err(CaptureError::Cut { .. }));
         assert!(truncated, "{len}: {outcome:?}");
     }
 }

@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use wit_parser::{Docs, Function, Interface, Resolve, Type, TypeDef, TypeDefKind};
 
-/// The contract, as this version of Pinion has it.
-pub const WIT: &str = include_str!("../../wit/strategy.wit");
+use crate::sdk::WIT;
 
 /// The page.
 ///

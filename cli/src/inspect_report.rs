@@ -22,6 +22,14 @@ pub(crate) struct Report {
     pub(crate) decode_errors: BTreeMap<&'static str, u64>,
     /// Messages that hold nothing for a strategy, by reason.
     pub(crate) skipped: BTreeMap<&'static str, u64>,
+    /// Where the file ends in the middle of a line, a message or a compressed stream; null where it does not. All else counts what
+    /// stands before.
+    pub(crate) cut: Option<String>,
+    /// Rows written with `--out`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rows: Option<u64>,
+    /// Frames received before the one that stands before them.
+    pub(crate) receive_time_steps_back: u64,
     /// Depth updates that do not follow the one before, and books that their venue's checksum did not confirm.
     pub(crate) gaps: u64,
     /// The venue's checksums, where it sends them.
@@ -42,6 +50,9 @@ pub(crate) struct Report {
 pub(crate) struct InstrumentReport {
     /// Its id, as strategies see it.
     pub(crate) id: u64,
+    /// What the file calls it beside its symbol.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
     /// Its events.
     pub(crate) events: EventCounts,
     /// Its gaps.
@@ -97,6 +108,9 @@ impl fmt::Display for Report {
             )?,
             None => writeln!(f, "{:<22}-", "received minus venue")?,
         }
+        if self.receive_time_steps_back > 0 {
+            writeln!(f, "{:<22}{} times", "received out of order", self.receive_time_steps_back)?;
+        }
         writeln!(f, "{:<22}{}", "sequence gaps", self.gaps)?;
         if let Some(checksums) = self.checksums {
             writeln!(f, "{:<22}{} measured, {} failed", "book checksums", checksums.measured, checksums.failed)?;
@@ -105,8 +119,15 @@ impl fmt::Display for Report {
         counts(f, "decode errors", &self.decode_errors)?;
         counts(f, "skipped", &self.skipped)?;
         for (symbol, instrument) in &self.instruments {
-            writeln!(f, "{symbol} (id {}, gaps {})", instrument.id, instrument.gaps)?;
+            let name = instrument.name.as_ref().map_or_else(String::new, |name| format!(" {name}"));
+            writeln!(f, "{symbol}{name} (id {}, gaps {})", instrument.id, instrument.gaps)?;
             counts(f, "", &kinds(&instrument.events))?;
+        }
+        if let Some(rows) = self.rows {
+            writeln!(f, "{:<22}{rows}", "rows written")?;
+        }
+        if let Some(cut) = &self.cut {
+            writeln!(f, "CUT OFF: {cut}")?;
         }
         Ok(())
     }
@@ -120,6 +141,7 @@ fn kinds(events: &EventCounts) -> BTreeMap<&'static str, u64> {
         ("book_delta", events.book_delta),
         ("book_snapshot", events.book_snapshot),
         ("execution", events.execution),
+        ("status", events.status),
     ];
     kinds.into_iter().filter(|(_, count)| *count > 0).collect()
 }

@@ -11,6 +11,7 @@ use pinion_spec::strategy::Encoding;
 use serde::Serialize;
 
 use super::report::{Checksums, ClockDifference, InstrumentReport, Rate, Report};
+use crate::capture::Capture;
 use crate::time::rfc3339;
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -34,6 +35,8 @@ pub(crate) struct EventCounts {
     pub(crate) book_snapshot: u64,
     /// Execution reports.
     pub(crate) execution: u64,
+    /// States of a market.
+    pub(crate) status: u64,
 }
 
 impl EventCounts {
@@ -46,7 +49,8 @@ impl EventCounts {
             Body::Delta(_) if in_snapshot => {}
             Body::Delta(_) => self.book_delta += 1,
             Body::Execution(_) => self.execution += 1,
-            Body::Status(_) | Body::Skip => {}
+            Body::Status(_) => self.status += 1,
+            Body::Skip => {}
         }
     }
 }
@@ -54,6 +58,7 @@ impl EventCounts {
 #[derive(Debug, Default)]
 struct Instrument {
     symbol: Option<String>,
+    name: Option<String>,
     events: EventCounts,
     /// Sequence of the last depth update.
     sequence: Option<u64>,
@@ -71,6 +76,9 @@ pub(crate) struct Tally {
     skipped: BTreeMap<&'static str, u64>,
     first: Option<u64>,
     last: Option<u64>,
+    /// Receive time of the frame before, and how often one came that was received earlier.
+    before: u64,
+    steps_back: u64,
     /// Messages of each second of receive time.
     seconds: BTreeMap<u64, u64>,
     clock: Clock,
@@ -90,6 +98,8 @@ impl Tally {
             skipped: BTreeMap::new(),
             first: None,
             last: None,
+            before: 0,
+            steps_back: 0,
             seconds: BTreeMap::new(),
             clock: Clock::default(),
             books: (encoding == Encoding::KrakenV1).then(Books::default),
@@ -106,6 +116,8 @@ impl Tally {
         self.messages += 1;
         self.first = Some(self.first.map_or(ts_recv, |first| first.min(ts_recv)));
         self.last = Some(self.last.map_or(ts_recv, |last| last.max(ts_recv)));
+        self.steps_back += u64::from(ts_recv < self.before);
+        self.before = ts_recv;
         *self.seconds.entry(ts_recv / SECOND_NS).or_default() += 1;
         match outcome {
             Ok(Outcome { skipped: Some((reason, count)), .. }) => self.skip(reason, count),
@@ -139,18 +151,22 @@ impl Tally {
         *self.skipped.entry(reason.reason()).or_default() += u64::from(count);
     }
 
-    /// Gives instruments the symbols that the decoder has learnt.
-    pub(crate) fn name_instruments(&mut self, symbols: &SymbolTable) {
+    /// Gives instruments the symbols that the decoder has learnt, and the names that the file gives.
+    pub(crate) fn name_instruments(&mut self, symbols: &SymbolTable, capture: &Capture) {
         for (id, instrument) in &mut self.instruments {
-            instrument.symbol = symbols.symbol_of(*id).map(str::to_owned);
+            let symbol = symbols.symbol_of(*id);
+            let name = capture.name_of(*id, symbol);
+            instrument.symbol = symbol.or(name).map(str::to_owned);
+            instrument.name = symbol.and(name).map(str::to_owned);
         }
     }
 
     /// The counts as they are shown.
-    pub(crate) fn report(&self) -> Report {
+    pub(crate) fn report(&self, cut: Option<String>, rows: Option<u64>) -> Report {
         let instruments = self.instruments.iter().map(|(id, instrument)| {
             let name = instrument.symbol.clone().unwrap_or_else(|| id.to_string());
-            (name, InstrumentReport { id: *id, events: instrument.events, gaps: instrument.gaps })
+            let (events, gaps) = (instrument.events, instrument.gaps);
+            (name, InstrumentReport { id: *id, name: instrument.name.clone(), events, gaps })
         });
         Report {
             encoding: self.encoding.name(),
@@ -163,6 +179,9 @@ impl Tally {
                 .books
                 .as_ref()
                 .map(|books| Checksums { measured: books.counts().checksums, failed: books.counts().checksums_failed }),
+            cut,
+            rows,
+            receive_time_steps_back: self.steps_back,
             gaps: self.instruments.values().map(|instrument| instrument.gaps).sum(),
             first: self.first.map(rfc3339),
             last: self.last.map(rfc3339),

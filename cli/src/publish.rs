@@ -18,8 +18,9 @@ use pinion_runtime::kafka::Kafka;
 use pinion_runtime::run::RunError;
 use pinion_spec::strategy::Encoding;
 
-use crate::capture::{Capture, Frame, encoding_named};
+use crate::capture::{Capture, Frame};
 use crate::capture_progress::Progress;
+use crate::capture_source::{Source, SourceArgs};
 use crate::error::CliError;
 use crate::inspect::Format;
 
@@ -43,7 +44,7 @@ use summary::Summary;
     pinion publish capture.gz --brokers localhost:9092 --topic md --speed 10 --loop"
 )]
 pub struct PublishArgs {
-    /// Capture, plain or gzip, as `pinion inspect` reads it
+    /// Capture, as `pinion inspect` reads it
     pub file: PathBuf,
     /// Brokers to ask for the cluster
     #[arg(long, value_name = "HOST:PORT,..")]
@@ -63,9 +64,9 @@ pub struct PublishArgs {
     /// Start again at the end, until Ctrl-C
     #[arg(long = "loop")]
     pub repeat: bool,
-    /// binance-spot, binance-usdm, coinbase-exchange, kraken-v1, kraken-futures, pinion-flat or pinion-execution [default: told from the first frames]
-    #[arg(long, value_name = "NAME", value_parser = encoding_named)]
-    pub encoding: Option<Encoding>,
+    /// How its frames are decoded
+    #[command(flatten)]
+    pub source: SourceArgs,
     /// How to write the summary
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -97,12 +98,8 @@ pub fn run(args: PublishArgs) -> Result<(), CliError> {
 
 /// Sends until the end of the capture (of all passes), or until `stop` has a message.
 fn publish(args: &PublishArgs, stop: &Receiver<()>) -> Result<Summary, CliError> {
-    let encoding = match args.encoding {
-        Some(encoding) => encoding,
-        None => Capture::guess(&args.file)?,
-    };
-    let mut decoder =
-        Decoder::new(encoding, encoding.name(), &[]).map_err(|error| CliError::Internal(error.to_string()))?;
+    let source = Source::of(&args.source, &args.file)?;
+    let mut decoder = source.decoder()?;
     let kafka = Kafka::of(&args.brokers, args.kafka_properties.as_deref()).map_err(RunError::from)?;
     let to = Destination { kafka: &kafka, topic: &args.topic, partition: args.partition };
     let sender = Sender::connect(to, stop)?;
@@ -111,7 +108,7 @@ fn publish(args: &PublishArgs, stop: &Receiver<()>) -> Result<Summary, CliError>
     let mut lateness = Lateness::new().map_err(CliError::Internal)?;
     loop {
         let before = summary.sent;
-        let whole = pass(args, &sender, &mut decoder, &mut summary, &mut lateness)?;
+        let whole = pass(args, source.encoding, &sender, &mut decoder, &mut summary, &mut lateness)?;
         summary.passes += u64::from(whole);
         // An empty capture must not be read for ever.
         if !whole || !args.repeat || summary.sent == before {
@@ -128,12 +125,13 @@ fn publish(args: &PublishArgs, stop: &Receiver<()>) -> Result<Summary, CliError>
 /// Sends the capture once; false when stopped before its end.
 fn pass(
     args: &PublishArgs,
+    encoding: Encoding,
     sender: &Sender<'_>,
     decoder: &mut Decoder,
     summary: &mut Summary,
     lateness: &mut Lateness,
 ) -> Result<bool, CliError> {
-    let mut capture = Capture::open(&args.file)?;
+    let mut capture = Capture::open_as(&args.file, encoding)?;
     let mut progress = Progress::new(capture.progress());
     let mut pace = Pace::new(args.speed, mono_ns());
     while let Some(frame) = capture.next_frame()? {

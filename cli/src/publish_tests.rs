@@ -49,7 +49,7 @@ fn args(brokers: String, file: &Scratch, speed: &str) -> PublishArgs {
         partition: Some(1),
         speed: speed.parse().unwrap(),
         repeat: false,
-        encoding: Some(Encoding::BinanceUsdm),
+        source: crate::capture_source::SourceArgs { encoding: Some(Encoding::BinanceUsdm), map: None },
         format: Format::Json,
     }
 }

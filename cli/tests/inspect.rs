@@ -39,7 +39,7 @@ fn the_futures_capture_is_told_exactly() {
     let Some(path) = capture("binance-hftbacktest/usdm-btcusdt_20240808.gz") else { return };
     let report = report(&path);
     let events = json!({
-        "quote": 66_089, "trade": 21_313, "book_delta": 443_521, "book_update": 6_551, "book_snapshot": 1, "execution": 0,
+        "quote": 66_089, "trade": 21_313, "book_delta": 443_521, "book_update": 6_551, "book_snapshot": 1, "execution": 0, "status": 0,
     });
     assert_eq!(report["encoding"], "binance-usdm");
     assert_eq!(report["messages"], 93_954);
@@ -67,7 +67,7 @@ fn the_spot_capture_is_told_exactly() {
     assert_eq!(
         report["events"],
         json!({
-            "quote": 45_134, "trade": 10_147, "book_delta": 174_021, "book_update": 3_044, "book_snapshot": 0, "execution": 0,
+            "quote": 45_134, "trade": 10_147, "book_delta": 174_021, "book_update": 3_044, "book_snapshot": 0, "execution": 0, "status": 0,
         })
     );
     assert_eq!(report["gaps"], 0);
@@ -78,7 +78,7 @@ fn counted(report: &Value, quote: u64, trade: u64, updates_and_levels: (u64, u64
     let (book_update, book_delta) = updates_and_levels;
     let events = json!({
         "quote": quote, "trade": trade, "book_delta": book_delta, "book_update": book_update,
-        "book_snapshot": book_snapshot, "execution": 0,
+        "book_snapshot": book_snapshot, "execution": 0, "status": 0,
     });
     assert_eq!(report["events"], events);
     assert_eq!(report["decode_errors"], json!({}));
@@ -95,7 +95,7 @@ fn the_coinbase_capture_is_told_exactly() {
     assert_eq!(report["skipped"], json!({"control": 3, "past_trade": 10}));
     assert_eq!(report["instruments"].as_object().unwrap().len(), 10);
     let events = json!({
-        "quote": 53, "trade": 52, "book_delta": 2_592, "book_update": 2_592, "book_snapshot": 1, "execution": 0,
+        "quote": 53, "trade": 52, "book_delta": 2_592, "book_update": 2_592, "book_snapshot": 1, "execution": 0, "status": 0,
     });
     assert_eq!(report["instruments"]["SKL-USD"]["events"], events);
     assert_eq!(report["first"], "2021-04-17T16:43:37.061845Z");
@@ -199,6 +199,137 @@ fn a_lost_update_is_told_where_the_venue_has_a_sequence_and_where_it_has_a_check
         assert_eq!(report["instruments"]["XYZ/USD"]["gaps"], gaps);
         assert_eq!(report["checksums"], json!({"measured": 1, "failed": gaps}));
     }
+}
+
+#[test]
+fn a_cut_end_is_told_with_its_place_after_what_stands_before_it_is_counted() {
+    let line = |n: u64| format!("{n}000000000 {}\n", depth(n - 1, n, n));
+    let text: String = (1..4).map(line).collect();
+    let gz = {
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gz.write_all(text.repeat(2_000).as_bytes()).unwrap();
+        gz.finish().unwrap()
+    };
+    let place = format!("line 3: the file ends in the middle of it, at byte {}", text.len() - 9);
+    for (name, bytes, messages, place) in [
+        ("middle", &text.as_bytes()[..text.len() - 9], Some(3), &*place),
+        ("time", &text.as_bytes()[..text.len() - line(3).len() + 4], Some(2), "line 3: the file ends in the middle"),
+        ("stream", &gz[..gz.len() - 20], None, "the gzip stream is cut off"),
+    ] {
+        let file = Scratch::new(name, bytes);
+        let output = pinion(&["inspect", "--format", "json"], &file.0);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(64), "{name}: {stderr}");
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(report["cut"].as_str().unwrap().contains(place), "{name}: {report}");
+        assert!(stderr.contains(place), "{name}: {stderr}");
+        assert!(messages.is_none_or(|messages| report["messages"] == messages), "{name}: {report}");
+        assert!(report["events"]["book_delta"].as_u64().unwrap() >= 2, "{name}: {report}");
+    }
+    // A line without its end that is whole in itself is no cut.
+    let report = report(&Scratch::new("whole", text.trim_end().as_bytes()).0);
+    assert_eq!((&report["cut"], &report["messages"]), (&Value::Null, &json!(3)));
+}
+
+#[test]
+fn frames_that_were_received_out_of_order_are_counted() {
+    let text = format!("20 {}\n10 {}\n15 {}\n", depth(0, 1, 1), depth(1, 2, 2), depth(2, 3, 3));
+    assert_eq!(report(&Scratch::new("order", text.as_bytes()).0)["receive_time_steps_back"], 1);
+}
+
+#[test]
+fn an_event_file_tells_the_same_as_the_capture_it_was_made_from() {
+    for (name, out) in [
+        ("binance-hftbacktest/spot-btcusdt_20240809.gz", "spot.parquet"),
+        ("ws-cryptofeed/KRAKEN.ws.50.0", "kraken.arrow"),
+        ("ws-cryptofeed/COINBASE.ws.28.0", "coinbase.parquet"),
+        ("dbn-databento/by-venue/LIVE/test_data.live.dbn.zst", "live.parquet"),
+        ("dbn-databento/test_data.mbp-10.dbn", "mbp10.arrow"),
+        ("dbn-databento/test_data.status.dbn", "status.parquet"),
+    ] {
+        let Some(path) = capture(name) else { return };
+        let out = Scratch::new(out, b"");
+        let output = pinion(&["inspect", "--format", "json", "--out", out.0.to_str().unwrap()], &path);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut from: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(from["rows"].as_u64().unwrap() > 0, "{name}");
+        let mut back = report(&out.0);
+        // What holds no event has no row: the messages left out, and the time they took.
+        for field in ["rows", "messages", "skipped", "messages_per_second", "first", "last", "receive_time_steps_back"]
+        {
+            from.as_object_mut().unwrap().remove(field);
+            back.as_object_mut().unwrap().remove(field);
+        }
+        for instrument in from["instruments"].as_object_mut().unwrap().values_mut() {
+            instrument.as_object_mut().unwrap().remove("name");
+        }
+        assert_eq!(back, from, "{name}");
+    }
+}
+
+#[test]
+fn a_dbn_file_is_told_exactly_with_the_names_of_its_instruments() {
+    let Some(path) = capture("dbn-databento/by-venue/LIVE/test_data.live.dbn.zst") else { return };
+    let live = report(&path);
+    assert_eq!(live["encoding"], "dbn");
+    assert_eq!(live["decode_errors"], json!({}));
+    let Some(path) = capture("dbn-databento/test_data.mbp-1.dbn") else { return };
+    let quotes = report(&path);
+    assert_eq!((&quotes["messages"], &quotes["events"]["quote"]), (&json!(2), &json!(2)));
+    assert_eq!(quotes["instruments"]["1.5482"]["name"], "ESH1");
+    let Some(path) = capture("dbn-databento/test_data.definition.v3.dbn.frag") else { return };
+    let output = pinion(&["inspect", "--format", "json", "--encoding", "dbn"], &path);
+    let bare: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(bare["skipped"], json!({"other_kind": 2}), "{bare}");
+}
+
+#[test]
+fn a_mapped_feed_is_read_by_the_strategy_files_map() {
+    let strategy = Scratch::new(
+        "map.yaml",
+        br#"apiVersion: pinion.dev/v1alpha1
+kind: Strategy
+metadata: {name: x}
+spec:
+  module: {file: x.wasm}
+  inputs:
+    - topic: desk
+      encoding: json-map
+      publisher: desk-7
+      map: {symbol: /s, time: /t, timeUnit: ms, quote: {bidPrice: /b, askPrice: /a}}
+  outputs: {orders: {topic: o}}
+"#,
+    );
+    let file = Scratch::new("mapped", b"1 {\"s\":\"ABC\",\"t\":1,\"b\":1.5,\"a\":\"1.6\"}\n2 {\"s\":\"ABC\"}\n");
+    let output = pinion(&["inspect", "--format", "json", "--map", strategy.0.to_str().unwrap()], &file.0);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["encoding"], "json-map");
+    assert_eq!(report["events"]["quote"], 1);
+    assert_eq!(report["decode_errors"], json!({"missing_field": 1}));
+    assert_eq!(report["instruments"]["ABC"]["id"], pinion_spec::ids::instrument_id("desk-7", b"ABC"));
+    let output = pinion(&["inspect", "--encoding", "json-map"], &file.0);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--map STRATEGY.yaml"));
+}
+
+/// The first block of that language in the page on market data.
+fn block(language: &str) -> String {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/guide/market-data.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, rest) = page.split_once(&format!("```{language}\n")).unwrap();
+    rest.split_once("```").unwrap().0.to_owned()
+}
+
+#[test]
+fn the_guides_mapped_feed_decodes_as_the_guide_says() {
+    let strategy = Scratch::new("guide.yaml", block("yaml").as_bytes());
+    let file = Scratch::new("guide", block("json").as_bytes());
+    let output = pinion(&["inspect", "--format", "json", "--map", strategy.0.to_str().unwrap()], &file.0);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["events"]["quote"], &report["events"]["trade"]), (&json!(1), &json!(1)), "{report}");
+    assert_eq!((&report["decode_errors"], &report["skipped"]), (&json!({}), &json!({})));
+    assert_eq!(report["clock_difference_ns"], json!({"min": 500, "p50": 500, "max": 500}));
+    assert_eq!(report["instruments"]["XYZ"]["id"], pinion_spec::ids::instrument_id("desk-7", b"XYZ"));
 }
 
 #[test]

@@ -127,27 +127,6 @@ pub struct Delta {
     pub side: BookSide,
 }
 
-/// What the venue lets be done with an instrument; numbers as in the contract's `market-state`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[repr(u8)]
-pub enum MarketState {
-    /// The venue says something else.
-    #[default]
-    Unknown = 0,
-    /// Outside of its hours.
-    Closed = 1,
-    /// Orders are taken and not matched.
-    PreOpen = 2,
-    /// Orders are collected for one price.
-    Auction = 3,
-    /// Continuous.
-    Trading = 4,
-    /// Stopped for a moment by a rule of the venue.
-    Paused = 5,
-    /// Stopped.
-    Halted = 6,
-}
-
 /// Side of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -210,6 +189,33 @@ pub struct Execution {
     pub fee: i64,
 }
 
+/// What a venue says of an instrument's market. The host does not act on it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum MarketState {
+    /// The venue said something that none of the others is.
+    #[default]
+    Unknown = 0,
+    /// No orders are taken, or the day is over.
+    Closed = 1,
+    /// Orders are taken and not matched yet.
+    PreOpen = 2,
+    /// Orders are collected for one price.
+    Auction = 3,
+    /// Orders are matched as they come.
+    Trading = 4,
+    /// Matching rests for a while, by the venue's rules.
+    Paused = 5,
+    /// Matching is stopped, until somebody decides.
+    Halted = 6,
+}
+
+impl MarketState {
+    /// Every state, each at the place of its number.
+    pub const ALL: [Self; 7] =
+        [Self::Unknown, Self::Closed, Self::PreOpen, Self::Auction, Self::Trading, Self::Paused, Self::Halted];
+}
+
 /// What an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body {
@@ -221,10 +227,10 @@ pub enum Body {
     Depth(Depth),
     /// A level of it.
     Delta(Delta),
-    /// What may be done with the instrument.
-    Status(MarketState),
     /// What became of an order.
     Execution(Execution),
+    /// The state of an instrument's market.
+    Status(MarketState),
     /// A record that holds nothing for a strategy (undecodable, or a message kind that no callback takes). It only moves the offset.
     Skip,
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use pinion_spec::field_map::FieldMap;
 use pinion_spec::ids::{instrument_id, publisher_id};
 use pinion_spec::strategy::{self, AssignmentMode, Encoding, Resync, Start, Strategy};
 
@@ -55,6 +56,8 @@ pub struct InputPlan {
     pub topic: String,
     /// How its records are written.
     pub encoding: Encoding,
+    /// Where the fields of a `json-map` stand.
+    pub map: Option<FieldMap>,
     /// Who published them.
     pub publisher: String,
     /// Partitions to read; `None`: all.
@@ -123,6 +126,7 @@ fn feed_of(strategy: &Strategy, index: usize, group: &str) -> FeedPlan {
             .map(|input| InputPlan {
                 topic: input.topic.clone(),
                 encoding: input.encoding,
+                map: input.map.clone(),
                 publisher: input.publisher_name().to_owned(),
                 partitions: input.partitions.clone(),
                 start: input.start,
@@ -151,6 +155,9 @@ fn merge(feed: &mut FeedPlan, wanted: FeedPlan) -> Result<(), String> {
         let topic = &input.topic;
         if (shared.encoding, &shared.publisher) != (input.encoding, &input.publisher) {
             return Err(format!("encoding or publisher of topic {topic}"));
+        }
+        if shared.map != input.map {
+            return Err(format!("map of topic {topic}"));
         }
         if shared.start != input.start {
             return Err(format!("start of topic {topic}"));

@@ -4,6 +4,7 @@ mod counting;
 
 use counting::allocations;
 use pinion_runtime::decode::{Decoder, Record};
+use pinion_spec::field_map::{FieldMap, QuoteMap, SideOf, TimeUnit, TradeMap};
 use pinion_spec::strategy::Encoding;
 
 #[test]
@@ -48,7 +49,7 @@ fn a_warm_decoder_allocates_nothing() {
 
 #[test]
 fn a_warm_decoder_of_each_other_venue_allocates_nothing() {
-    let cases: [(Encoding, &[&str], (usize, usize)); 3] = [
+    let cases: [(Encoding, &[&str], (usize, usize)); 4] = [
         (
             Encoding::CoinbaseExchange,
             &[
@@ -92,9 +93,23 @@ fn a_warm_decoder_of_each_other_venue_allocates_nothing() {
             ],
             (7, 2),
         ),
+        (
+            Encoding::JsonMap,
+            &[
+                r#"{"k":"q","s":"ABC","t":1.5,"b":[["1.5",2]],"a":[[1.75,"0.5"]]}"#,
+                r#"{"k":"t","s":"XYZ","t":1.5,"p":1.5e-3,"z":"2"}"#,
+                // Refused: would round, no time, cut off; skipped.
+                r#"{"k":"t","s":"XYZ","t":1.5,"p":1.5e-10,"z":"2"}"#,
+                r#"{"k":"t","s":"XYZ","p":1.5,"z":"2"}"#,
+                r#"{"k":"t","s":"#,
+                r#"{"k":"hello"}"#,
+            ],
+            (2, 3),
+        ),
     ];
     for (encoding, records, expected) in cases {
-        let mut decoder = Decoder::new(encoding, encoding.name(), &[]).unwrap();
+        let map = (encoding == Encoding::JsonMap).then(field_map);
+        let mut decoder = Decoder::of_input(encoding, encoding.name(), map.as_ref(), &[]).unwrap();
         let mut events = Vec::new();
         let mut round = || {
             events.clear();
@@ -111,4 +126,60 @@ fn a_warm_decoder_of_each_other_venue_allocates_nothing() {
         }
         assert_eq!(allocations() - before, 0, "{encoding:?}");
     }
+}
+
+fn field_map() -> FieldMap {
+    let some = |text: &str| Some(text.to_owned());
+    FieldMap {
+        symbol: "/s".to_owned(),
+        time: some("/t"),
+        time_unit: Some(TimeUnit::S),
+        sequence: None,
+        kind: some("/k"),
+        quote: Some(QuoteMap {
+            when: some("q"),
+            bid_price: "/b/0/0".to_owned(),
+            bid_size: some("/b/0/1"),
+            ask_price: "/a/0/0".to_owned(),
+            ask_size: some("/a/0/1"),
+        }),
+        trade: Some(TradeMap {
+            when: some("t"),
+            price: "/p".to_owned(),
+            size: "/z".to_owned(),
+            side_of: SideOf::Taker,
+            side: None,
+            buy: None,
+            sell: None,
+            id: None,
+        }),
+    }
+}
+
+#[test]
+fn a_warm_decoder_of_dbn_allocates_nothing() {
+    // A trade, an order that is skipped, a record that is cut off.
+    let mut trade = vec![12, 0, 2, 0, 7, 0, 0, 0];
+    trade.extend([0; 16]);
+    trade.extend([3, 0, 0, 0, b'T', b'A', 0, 0]);
+    trade.extend([0; 16]);
+    let mut order = vec![14, 0xa0, 2, 0, 7, 0, 0, 0];
+    order.extend([0; 30]);
+    order.extend([b'A', b'B']);
+    order.extend([0; 16]);
+    let good = [&trade[..], &order, &trade].concat();
+    let mut decoder = Decoder::new(Encoding::Dbn, "dbn", &[]).unwrap();
+    let mut events = Vec::new();
+    let mut round = || {
+        events.clear();
+        let mut decode = |value: &[u8]| decoder.decode(&Record { value, key: None, ts_recv: 1 }, &mut events).is_err();
+        let refused = usize::from(decode(&good)) + usize::from(decode(&good[..good.len() - 1]));
+        (events.len(), refused)
+    };
+    assert_eq!(round(), (2, 1));
+    let before = allocations();
+    for _ in 0..1_000 {
+        assert_eq!(round(), (2, 1));
+    }
+    assert_eq!(allocations() - before, 0);
 }

@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 
 use crate::decimal::DECIMAL_TEXT;
 use crate::error::{SpecError, quoted, with_index, with_key};
+use crate::field_map::JSON_PATH;
 use crate::oci::OCI_REFERENCE;
 use crate::strategy::{
     API_VERSION_ONLY, DNS_LABEL, KIND_ONLY, PUBLISHER_NAME, Strategy, TIME_OF_DAY, TOPIC_NAME, ZONE_NAME,
@@ -20,7 +21,7 @@ use crate::strategy::{
 use crate::yaml::{Entry, Node, Scalar, ScalarKind, Value};
 
 /// Each pattern of the schema in words.
-const PATTERN_WORDS: [(&str, &str); 9] = [
+const PATTERN_WORDS: [(&str, &str); 10] = [
     (API_VERSION_ONLY, "write pinion.dev/v1alpha1"),
     (KIND_ONLY, "write Strategy"),
     (DNS_LABEL, "small letters, digits and \"-\", a letter or digit at both ends"),
@@ -28,6 +29,7 @@ const PATTERN_WORDS: [(&str, &str); 9] = [
     (PUBLISHER_NAME, "small letters, digits, \".\" and \"-\", a letter or digit at both ends"),
     (ZONE_NAME, "the name of an IANA time zone, such as America/New_York"),
     (TIME_OF_DAY, "a time of day such as \"09:30\""),
+    (JSON_PATH, "a place such as /data/0/px: at most 8 names of at most 64 characters, each behind a slash"),
     (OCI_REFERENCE, "name it by registry and digest: registry.example/name@sha256: and 64 hex digits in small letters"),
     (DECIMAL_TEXT, "a decimal number such as \"0.25\", at most 18 digits before and 9 after the point"),
 ];
@@ -328,7 +330,7 @@ spec:
                 "binance-spot",
                 "binance",
                 "6:34: spec.inputs[0].encoding: unknown value \"binance\"; one of binance-spot, binance-usdm, \
-                 coinbase-exchange, kraken-v1, kraken-futures, pinion-flat, pinion-execution",
+                 coinbase-exchange, kraken-v1, kraken-futures, dbn, json-map, pinion-flat, pinion-execution",
             ),
             ("topic: md, ", "", "6:12: spec.inputs[0].topic: missing; add it: Topic name"),
             ("[{topic: md, encoding: binance-spot}]", "[]", "6:11: spec.inputs: 0 entries; at least 1"),

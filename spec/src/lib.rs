@@ -3,6 +3,7 @@
 
 pub mod assignment;
 mod decimal;
+pub mod field_map;
 pub mod ids;
 pub mod metrics;
 pub mod oci;

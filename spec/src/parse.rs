@@ -180,7 +180,7 @@ spec:
             [
                 "7:18: metadata.labels.team: anchors (&name) are not read; take the anchor out",
                 "11:34: spec.inputs[0].encoding: unknown value \"binance\"; one of binance-spot, binance-usdm, \
-             coinbase-exchange, kraken-v1, kraken-futures, pinion-flat, pinion-execution",
+             coinbase-exchange, kraken-v1, kraken-futures, dbn, json-map, pinion-flat, pinion-execution",
                 "14:21: spec.outputs.orders.topic: \"md.spot\" is also read, by spec.inputs[0]: a loop; write to another topic",
                 "18:31: spec.instruments[0].tick: 0 is not above 0; write the venue's own",
                 "22:24: spec.risk.maxOrderSize: expected a string, not the number 0.5; write it as a string: \"0.5\"",

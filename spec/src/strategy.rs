@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Decimal;
+use crate::field_map::FieldMap;
 use crate::oci::OCI_REFERENCE;
 use crate::scaling::{Rollout, Scaling};
 
@@ -148,6 +149,9 @@ pub struct Input {
     pub topic: String,
     /// How its records are written.
     pub encoding: Encoding,
+    /// Where the fields of a `json-map` stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map: Option<FieldMap>,
     /// Who published the data (`binance`, `desk-7`): half of an instrument's identity. Absent: the encoding's own name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = PUBLISHER_NAME))]
@@ -188,6 +192,10 @@ pub enum Encoding {
     KrakenV1,
     /// Kraken Futures, version 1: book, ticker, ticker_lite, trade.
     KrakenFutures,
+    /// Databento's binary encoding, versions 1 to 3: bare records, many to a Kafka record.
+    Dbn,
+    /// An in-house feed's JSON: the input's `map` says where its fields stand.
+    JsonMap,
     /// Pinion's flat record: fixed layout, many to a Kafka record.
     PinionFlat,
     /// Pinion's execution reports: what became of orders.
@@ -237,6 +245,8 @@ impl Encoding {
             Self::CoinbaseExchange => "coinbase-exchange",
             Self::KrakenV1 => "kraken-v1",
             Self::KrakenFutures => "kraken-futures",
+            Self::Dbn => "dbn",
+            Self::JsonMap => "json-map",
             Self::PinionFlat => "pinion-flat",
             Self::PinionExecution => "pinion-execution",
         }
@@ -249,12 +259,14 @@ impl Encoding {
     }
 
     /// Every encoding, in the order of the documentation.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::BinanceSpot,
         Self::BinanceUsdm,
         Self::CoinbaseExchange,
         Self::KrakenV1,
         Self::KrakenFutures,
+        Self::Dbn,
+        Self::JsonMap,
         Self::PinionFlat,
         Self::PinionExecution,
     ];

@@ -100,7 +100,7 @@ mod tests {
 
     fn instrument(id: u64) -> Instrument {
         let symbol = "BTCUSDT".to_owned();
-        Instrument { id, publisher_id: 1, tick: Price(1), lot: Size(1), size_exponent: -9, symbol }
+        Instrument { id, publisher_id: 1, tick: Price(1), lot: Size(1), size_exponent: -9, symbol, publisher: String::new() }
     }
 
     fn params() -> Params {

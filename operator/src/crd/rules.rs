@@ -88,7 +88,7 @@ const RUNTIME_POOL: [Rule; 6] = [
     ),
 ];
 
-const STRATEGY: [Rule; 20] = [
+const STRATEGY: [Rule; 29] = [
     rule(
         "",
         "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')",
@@ -133,6 +133,44 @@ const STRATEGY: [Rule; 20] = [
         "spec.inputs[]",
         "self.encoding != 'pinion-execution' || (!has(self.partitions) && !self.broadcast)",
         "an input of executions is read whole: leave partitions and broadcast out",
+    ),
+    rule(
+        "spec.inputs[]",
+        "(self.encoding == 'json-map') == has(self.map)",
+        "map: says where the fields of a json-map stand; give it there and nowhere else",
+    ),
+    rule("spec.inputs[].map", "has(self.time) == has(self.timeUnit)", "timeUnit: give it with time, and only then"),
+    rule("spec.inputs[].map", "has(self.quote) || has(self.trade)", "map: give quote, trade or both"),
+    rule(
+        "spec.inputs[].map",
+        "!has(self.quote) || !has(self.trade) || has(self.kind)",
+        "kind: with both quote and trade, say where a record tells which it is",
+    ),
+    rule(
+        "spec.inputs[].map",
+        "!has(self.quote) || has(self.quote.when) == has(self.kind)",
+        "quote.when: what kind holds for a quote; give it with kind, and only then",
+    ),
+    rule(
+        "spec.inputs[].map",
+        "!has(self.trade) || has(self.trade.when) == has(self.kind)",
+        "trade.when: what kind holds for a trade; give it with kind, and only then",
+    ),
+    rule(
+        "spec.inputs[].map",
+        "!has(self.quote) || !has(self.trade) || !has(self.quote.when) || !has(self.trade.when) || \
+         self.quote.when != self.trade.when",
+        "when: another word for trades than for quotes",
+    ),
+    rule(
+        "spec.inputs[].map.trade",
+        "has(self.side) == has(self.buy) && has(self.side) == has(self.sell)",
+        "side: give side, buy and sell, or none of them",
+    ),
+    rule(
+        "spec.inputs[].map.trade",
+        "!has(self.buy) || !has(self.sell) || self.buy != self.sell",
+        "sell: another word than buy",
     ),
     rule(
         "spec.inputs[]",

@@ -70,7 +70,7 @@ fn feed_inputs(plan: &FeedPlan, instruments: &[Instrument]) -> Result<Vec<FeedIn
     let input = |input: &plan::InputPlan| {
         Ok(FeedInput {
             topic: input.topic.clone(),
-            decoder: Decoder::new(input.encoding, &input.publisher, instruments)?,
+            decoder: Decoder::of_input(input.encoding, &input.publisher, input.map.as_ref(), instruments)?,
             partitions: input.partitions.clone(),
             start: input.start,
             dead_letter: input.dead_letter.as_deref().map(Arc::from),

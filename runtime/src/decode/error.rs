@@ -182,11 +182,15 @@ pub enum Skip {
     PastTrade = 5,
     /// An ask too dear for a price to say (over nine billion): it is left out of its book, which it can only end.
     FarLevel = 6,
+    /// An order of a book that the venue tells of order by order: no book is kept of it.
+    ByOrder = 7,
+    /// A bar: the host makes bars from trades.
+    Bar = 8,
 }
 
 impl Skip {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Control,
         Self::OtherKind,
         Self::PartialBook,
@@ -194,6 +198,8 @@ impl Skip {
         Self::NotOurs,
         Self::PastTrade,
         Self::FarLevel,
+        Self::ByOrder,
+        Self::Bar,
     ];
 
     /// The metric label.
@@ -207,6 +213,8 @@ impl Skip {
             Self::NotOurs => "not_ours",
             Self::PastTrade => "past_trade",
             Self::FarLevel => "far_level",
+            Self::ByOrder => "by_order",
+            Self::Bar => "bar",
         }
     }
 }

@@ -7,7 +7,7 @@
 //! |---|---|---|---|
 //! | 0 | 2 | `magic` | `50 4e`, "PN" |
 //! | 2 | 1 | `version` | 1 |
-//! | 3 | 1 | `kind` | 1 quote, 2 trade, 3 depth, 4 delta; a reader steps over kinds that it does not know |
+//! | 3 | 1 | `kind` | 1 quote, 2 trade, 3 depth, 4 delta, 5 status; a reader steps over kinds that it does not know |
 //! | 4 | 2 | `length` | u16, of the whole message; more than the kind needs is room for later fields |
 //! | 6 | 2 | reserved | written as 0, not read |
 //! | 8 | 4 | `flags` | u32, bit 5 (32): part of a snapshot; other bits are not read |
@@ -17,14 +17,19 @@
 //! | 32 | 8 | `ts_recv` | u64, when it was captured, wall ns; 0: the Kafka record's time counts |
 //! | 40 | 8 | `sequence` | u64, the venue's, 0 where there is none |
 //!
-//! | at | bytes | quote (88) | trade (80) | depth (72) | delta (72) |
+//! | at | bytes | quote (88) | trade (80) | depth (72 or 88) | delta (72) |
 //! |---|---|---|---|---|---|
 //! | 48 | 8 | `bid_price` i64 | `price` i64 | `first` u64 | `price` i64 |
 //! | 56 | 8 | `bid_size` i64 | `size` i64 | `follows` u64 | `size` i64 |
 //! | 64 | 8 | `ask_price` i64 | `trade_id` u64 | `levels` u32, `snapshot` u8 (0, 1), 3 reserved | `count` u32, `side` u8 (1 bid, 2 ask), 3 reserved |
-//! | 72 | 8 | `ask_size` i64 | `aggressor` u8 (0 none, 1 buyer, 2 seller), 7 reserved | | |
-//! | 80 | 4 | `bid_count` u32 | | | |
-//! | 84 | 4 | `ask_count` u32 | | | |
+//! | 72 | 8 | `ask_size` i64 | `aggressor` u8 (0 none, 1 buyer, 2 seller), 7 reserved | `keeps` u32, `crc32` u32 | |
+//! | 80 | 4 | `bid_count` u32 | | `measured` u8 (0, 1), `price_shift` i8, `size_shift` i8, 1 reserved | |
+//! | 84 | 4 | `ask_count` u32 | | reserved | |
+//!
+//! A status (56 bytes) has `state` u8 at 48 (0 unknown, 1 closed, 2 pre-open, 3 auction, 4 trading, 5 paused, 6 halted), 7 reserved.
+//!
+//! A depth's last 16 bytes may be absent, and mean nothing then: `keeps`, the levels a side that the venue tells of, 0 for all; and
+//! where `measured` is 1, the venue's checksum of the book ([`Checksum`]).
 //!
 //! Prices at 1e-9, a missing one 2^63 - 1; sizes at the instrument's exponent. A depth's `levels` deltas follow it in the same Kafka
 //! record, of the same instrument, with nothing between but kinds unknown to the reader. A wrong magic or version, a length that
@@ -35,7 +40,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::error::{DecodeError, Skip};
 use super::{Events, Record};
-use crate::event::{Aggressor, Body, BookSide, Delta, Depth, FLAG_SNAPSHOT, Head, Quote, Trade};
+use crate::event::{
+    Aggressor, Body, BookSide, CHECKSUM_DIGITS_MAX, Checksum, Delta, Depth, FLAG_SNAPSHOT, Head, MarketState, Quote,
+    Trade,
+};
 
 /// The first bytes of every message.
 pub const MAGIC: [u8; 2] = *b"PN";
@@ -48,6 +56,7 @@ const QUOTE: u8 = 1;
 const TRADE: u8 = 2;
 const DEPTH: u8 = 3;
 const DELTA: u8 = 4;
+const STATUS: u8 = 5;
 
 /// What every message begins with.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -107,6 +116,32 @@ struct DeltaBody {
     reserved: [u8; 3],
 }
 
+/// What may follow a depth's body.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct DepthMore {
+    keeps: U32,
+    crc32: U32,
+    measured: u8,
+    price_shift: i8,
+    size_shift: i8,
+    reserved: [u8; 5],
+}
+
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct StatusBody {
+    state: u8,
+    reserved: [u8; 7],
+}
+
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct WholeDepthBody {
+    depth: DepthBody,
+    more: DepthMore,
+}
+
 /// A depth whose deltas are still to come.
 #[derive(Debug, Clone, Copy)]
 struct Open {
@@ -133,16 +168,20 @@ pub(super) fn decode(record: &Record<'_>, events: &mut Events<'_>) -> Result<Opt
                 delta(body(message, at)?, at)?
             }
             (DELTA, _) => return Err(bad("a delta without its depth")),
-            (QUOTE | TRADE | DEPTH, Some(_)) => return Err(bad("a depth has fewer deltas than levels")),
+            (QUOTE | TRADE | DEPTH | STATUS, Some(_)) => return Err(bad("a depth has fewer deltas than levels")),
             (QUOTE, None) => quote(body(message, at)?, at)?,
             (TRADE, None) => trade(body(message, at)?, at)?,
             (DEPTH, None) => {
-                let depth = depth(body(message, at)?, at)?;
+                let depth = match body(message, at) {
+                    Ok(WholeDepthBody { depth: body, more }) => with_more(depth(body, at)?, more, at)?,
+                    Err(_) => depth(body(message, at)?, at)?,
+                };
                 if depth.levels > 0 {
                     open = Some(Open { at, instrument_id, levels: depth.levels });
                 }
                 Body::Depth(depth)
             }
+            (STATUS, None) => status(body(message, at)?, at)?,
             _ => {
                 skipped += 1;
                 at += message.len();
@@ -237,6 +276,24 @@ fn depth(body: DepthBody, at: usize) -> Result<Depth, DecodeError> {
     })
 }
 
+fn with_more(depth: Depth, more: DepthMore, at: usize) -> Result<Depth, DecodeError> {
+    let checksum = match more.measured {
+        0 => None,
+        1 => Some(Checksum { crc32: more.crc32.get(), price_shift: more.price_shift, size_shift: more.size_shift }),
+        _ => return Err(DecodeError::BadLayout { at, what: "measured is neither 0 nor 1" }),
+    };
+    let fits = |shift: i8| (-CHECKSUM_DIGITS_MAX..=CHECKSUM_DIGITS_MAX).contains(&shift);
+    if checksum.is_some_and(|checksum| !fits(checksum.price_shift) || !fits(checksum.size_shift)) {
+        return Err(DecodeError::BadLayout { at, what: "a shift beyond 18 digits" });
+    }
+    Ok(Depth { keeps: more.keeps.get(), checksum, ..depth })
+}
+
+fn status(body: StatusBody, at: usize) -> Result<Body, DecodeError> {
+    let state = MarketState::ALL.get(usize::from(body.state));
+    state.map(|state| Body::Status(*state)).ok_or(DecodeError::BadLayout { at, what: "unknown market state" })
+}
+
 fn delta(body: DeltaBody, at: usize) -> Result<Body, DecodeError> {
     let side = match body.side {
         1 => BookSide::Bid,
@@ -317,18 +374,29 @@ pub fn encode(head: &Head, body: &Body, out: &mut Vec<u8>) -> bool {
             },
             out,
         ),
-        Body::Depth(depth) => append(
-            head,
-            DEPTH,
-            &DepthBody {
+        Body::Depth(depth) => {
+            let body = DepthBody {
                 first: depth.first.into(),
                 follows: depth.follows.into(),
                 levels: depth.levels.into(),
                 snapshot: depth.snapshot.into(),
                 reserved: [0; 3],
-            },
-            out,
-        ),
+            };
+            if depth.keeps == 0 && depth.checksum.is_none() {
+                append(head, DEPTH, &body, out);
+            } else {
+                let checksum = depth.checksum.unwrap_or(Checksum { crc32: 0, price_shift: 0, size_shift: 0 });
+                let more = DepthMore {
+                    keeps: depth.keeps.into(),
+                    crc32: checksum.crc32.into(),
+                    measured: depth.checksum.is_some().into(),
+                    price_shift: checksum.price_shift,
+                    size_shift: checksum.size_shift,
+                    reserved: [0; 5],
+                };
+                append(head, DEPTH, &WholeDepthBody { depth: body, more }, out);
+            }
+        }
         Body::Delta(delta) => append(
             head,
             DELTA,
@@ -341,7 +409,8 @@ pub fn encode(head: &Head, body: &Body, out: &mut Vec<u8>) -> bool {
             },
             out,
         ),
-        Body::Status(_) | Body::Execution(_) | Body::Skip => return false,
+        Body::Status(state) => append(head, STATUS, &StatusBody { state: state as u8, reserved: [0; 7] }, out),
+        Body::Execution(_) | Body::Skip => return false,
     }
     true
 }

@@ -32,7 +32,7 @@ fn decoded(value: &[u8]) -> Result<(Outcome, Vec<Event>), DecodeError> {
     outcome.map(|outcome| (outcome, events))
 }
 
-fn bodies() -> [Body; 6] {
+fn bodies() -> [Body; 8] {
     let delta = |price, side| Body::Delta(Delta { price, size: 5, count: 6, side });
     [
         Body::Quote(Quote { bid_price: -1, bid_size: 2, ask_price: i64::MAX, ask_size: 0, bid_count: 3, ask_count: 4 }),
@@ -41,6 +41,12 @@ fn bodies() -> [Body; 6] {
         delta(10, BookSide::Bid),
         delta(11, BookSide::Ask),
         Body::Depth(Depth { first: 7, follows: 6, levels: 0, snapshot: false, ..Depth::default() }),
+        Body::Depth(Depth {
+            keeps: 10,
+            checksum: Some(Checksum { crc32: 0xfedc_ba98, price_shift: -7, size_shift: 1 }),
+            ..Depth::default()
+        }),
+        Body::Status(MarketState::Halted),
     ]
 }
 
@@ -71,12 +77,19 @@ fn every_field_lies_where_the_documentation_says() {
     assert_eq!(offset_of!(DepthBody, follows), 56 - 48);
     assert_eq!(offset_of!(DepthBody, levels), 64 - 48);
     assert_eq!(offset_of!(DepthBody, snapshot), 68 - 48);
+    assert_eq!(offset_of!(WholeDepthBody, more), 72 - 48);
+    assert_eq!(offset_of!(DepthMore, keeps), 72 - 72);
+    assert_eq!(offset_of!(DepthMore, crc32), 76 - 72);
+    assert_eq!(offset_of!(DepthMore, measured), 80 - 72);
+    assert_eq!(offset_of!(DepthMore, price_shift), 81 - 72);
+    assert_eq!(offset_of!(DepthMore, size_shift), 82 - 72);
+    assert_eq!(offset_of!(StatusBody, state), 48 - 48);
     assert_eq!(offset_of!(DeltaBody, price), 48 - 48);
     assert_eq!(offset_of!(DeltaBody, size), 56 - 48);
     assert_eq!(offset_of!(DeltaBody, count), 64 - 48);
     assert_eq!(offset_of!(DeltaBody, side), 68 - 48);
     let length = |body: &Body| encoded(&[*body]).len();
-    assert_eq!(bodies().each_ref().map(length), [88, 80, 72, 72, 72, 72]);
+    assert_eq!(bodies().each_ref().map(length), [88, 80, 72, 72, 72, 72, 88, 56]);
 }
 
 #[test]
@@ -104,10 +117,10 @@ fn a_trade_is_these_bytes() {
 #[test]
 fn what_is_encoded_comes_back_and_only_the_last_is_marked() {
     let (outcome, events) = decoded(&encoded(&bodies())).unwrap();
-    assert_eq!(outcome, Outcome { events: 6, skipped: None });
+    assert_eq!(outcome, Outcome { events: 8, skipped: None });
     assert_eq!(events.iter().map(|event| event.body).collect::<Vec<_>>(), bodies());
     for (i, event) in events.iter().enumerate() {
-        let flags = if i == 5 { FLAG_SNAPSHOT | FLAG_LAST } else { FLAG_SNAPSHOT };
+        let flags = if i == 7 { FLAG_SNAPSHOT | FLAG_LAST } else { FLAG_SNAPSHOT };
         assert_eq!(event.head, Head { flags, ..HEAD });
     }
 }

@@ -9,17 +9,20 @@
 
 mod binance;
 mod coinbase;
+pub mod dbn;
 pub mod decimal;
 mod error;
 mod execution;
 mod fields;
 pub mod flat;
 mod json;
+mod json_map;
 mod kraken;
 mod kraken_futures;
 mod levels;
 mod time;
 
+use pinion_spec::field_map::FieldMap;
 use pinion_spec::ids::publisher_id;
 use pinion_spec::strategy::Encoding;
 
@@ -84,15 +87,29 @@ pub struct Decoder {
     encoding: Encoding,
     publisher_id: u32,
     symbols: SymbolTable,
+    map: Option<json_map::Map>,
 }
 
 impl Decoder {
-    /// A decoder for an input of `publisher`. `declared` are the instruments of all strategies that read the input. Those of
+    /// A decoder for an input without a field map; of a `json-map` it would refuse every record.
+    ///
+    /// # Errors
+    /// As [`Self::of_input`].
+    pub fn new(encoding: Encoding, publisher: &str, declared: &[Instrument]) -> Result<Self, SymbolError> {
+        Self::of_input(encoding, publisher, None, declared)
+    }
+
+    /// A decoder for an input of `publisher`, with its field map if it has one. `declared` are the instruments of all strategies that read the input. Those of
     /// `publisher` count; for execution reports, which speak of other publishers' instruments, all of them.
     ///
     /// # Errors
     /// [`SymbolError`] where declarations contradict each other.
-    pub fn new(encoding: Encoding, publisher: &str, declared: &[Instrument]) -> Result<Self, SymbolError> {
+    pub fn of_input(
+        encoding: Encoding,
+        publisher: &str,
+        map: Option<&FieldMap>,
+        declared: &[Instrument],
+    ) -> Result<Self, SymbolError> {
         let symbols = match encoding {
             Encoding::PinionExecution => SymbolTable::of_all_publishers(declared)?,
             Encoding::BinanceSpot
@@ -100,9 +117,11 @@ impl Decoder {
             | Encoding::CoinbaseExchange
             | Encoding::KrakenV1
             | Encoding::KrakenFutures
+            | Encoding::Dbn
+            | Encoding::JsonMap
             | Encoding::PinionFlat => SymbolTable::new(publisher, declared)?,
         };
-        Ok(Self { encoding, publisher_id: publisher_id(publisher), symbols })
+        Ok(Self { encoding, publisher_id: publisher_id(publisher), symbols, map: map.map(json_map::Map::new) })
     }
 
     /// The symbols known so far.
@@ -134,6 +153,11 @@ impl Decoder {
             Encoding::KrakenFutures => {
                 kraken_futures::decode(self.publisher_id, record, &mut self.symbols, &mut events)
             }
+            Encoding::Dbn => dbn::decode(self.publisher_id, record, &mut self.symbols, &mut events),
+            Encoding::JsonMap => match &self.map {
+                Some(map) => map.decode(self.publisher_id, record, &mut self.symbols, &mut events),
+                None => Err(DecodeError::BadLayout { at: 0, what: "the input says nothing of where fields stand" }),
+            },
             Encoding::PinionFlat => flat::decode(record, &mut events),
             Encoding::PinionExecution => execution::decode(self.publisher_id, record, &self.symbols, &mut events),
         };

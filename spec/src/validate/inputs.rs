@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::at::{At, Given};
+use super::field_map;
 use crate::error::{SpecError, quoted};
 use crate::ids::{ClientOrderId, publisher_id};
 use crate::strategy::{AssignmentMode, Encoding, Resync};
@@ -82,6 +83,9 @@ impl<'a> Inputs<'a> {
                     let problem = format!("partition {twice} is listed twice");
                     errors.push(input.at.error_in("partitions", problem, "list it once"));
                 }
+            }
+            if let Some(encoding) = input.encoding {
+                field_map::validate(&input.at, encoding, errors);
             }
             match input.encoding {
                 Some(Encoding::PinionExecution) => executions(input, errors),

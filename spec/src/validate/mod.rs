@@ -1,6 +1,7 @@
 //! What a schema cannot say of a strategy file: how its fields must fit each other.
 
 mod at;
+mod field_map;
 mod inputs;
 mod instruments;
 mod scaling;

@@ -21,6 +21,8 @@ class Instrument:
     """Sizes are multiples of it, at `10**size_exponent`; 0 where the file does not say."""
     size_exponent: int
     symbol: str
+    publisher: str
+    """Whose feed carries it, as in the strategy file."""
 
     @property
     def tick(self) -> float:

@@ -135,10 +135,16 @@ class Recorder:
 
 
 def instrument(
-    symbol: str = "BTCUSDT", *, id: int = 1, tick: str = "0.01", lot: str = "0.00001", size_exponent: int = -9
+    symbol: str = "BTCUSDT",
+    *,
+    id: int = 1,
+    tick: str = "0.01",
+    lot: str = "0.00001",
+    size_exponent: int = -9,
+    publisher: str = "venue",
 ) -> Instrument:
     """An instrument as a strategy file would declare it."""
-    made = Instrument(id, 1, 0, 0, size_exponent, symbol)
+    made = Instrument(id, 1, 0, 0, size_exponent, symbol, publisher)
     made.tick_raw, made.lot_raw = made.price_raw(tick), made.size_raw(lot)
     return made
 

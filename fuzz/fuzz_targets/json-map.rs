@@ -1,0 +1,6 @@
+//! Records of encoding `json-map`.
+#![no_main]
+
+use pinion_spec::strategy::Encoding;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| pinion_fuzz::decode(Encoding::JsonMap, bytes));
