@@ -204,6 +204,12 @@ impl Capture {
         (self.bytes, Arc::clone(&self.bytes_read))
     }
 
+    /// Whether it holds events that were decoded before: its frames are flat records, whatever they were decoded from.
+    #[must_use]
+    pub const fn is_event_file(&self) -> bool {
+        matches!(self.layout, Layout::Events(_))
+    }
+
     /// The encoding of a file, by what its first frames hold.
     ///
     /// # Errors

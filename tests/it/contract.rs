@@ -17,6 +17,7 @@ use pinion_spec::ids::ClientOrderId;
 use pinion_spec::strategy::{Budget, Strategy, TradingState};
 use pinion_tests::captures::SPOT;
 use pinion_tests::native::Native;
+use pinion_tests::programs::build_folder;
 use pinion_tests::rig::{example, host_of, module};
 
 const HEAD: Head = Head { instrument_id: 7, publisher_id: 3, flags: 128, ts_event: 40, ts_recv: 41, sequence: 99 };
@@ -28,7 +29,7 @@ fn declared(strategy: &Strategy) -> Instrument {
 
 /// Every way to run the example `echo`, by name.
 fn guests(strategy: &Strategy) -> Vec<(&'static str, Box<dyn Guest>)> {
-    let cache = std::env::temp_dir().join(format!("pinion-contract-{}", std::process::id()));
+    let cache = build_folder().join("tmp").join("it-modules");
     let sandbox = Sandbox::new(SandboxConfig::new(cache, Compiler::Here)).unwrap();
     let sandboxed = |name: &str, lane| {
         let module = sandbox.load_for(&module(name), lane).unwrap();
@@ -38,6 +39,7 @@ fn guests(strategy: &Strategy) -> Vec<(&'static str, Box<dyn Guest>)> {
         ("native", Box::new(Native::<example_echo::Echo>::new(host_of(strategy)))),
         ("direct", sandboxed("echo", Lane::Direct)),
         ("component", sandboxed("echo", Lane::Component)),
+        ("Python", sandboxed("echo-python", Lane::Component)),
     ]
 }
 

@@ -51,6 +51,8 @@ pub(super) struct Tally {
 struct Open<'s> {
     source: &'s Source,
     decoder: Decoder,
+    /// For files of events.
+    events_decoder: Decoder,
     files: std::slice::Iter<'s, std::path::PathBuf>,
     capture: Option<Capture>,
     offset: u64,
@@ -65,7 +67,7 @@ struct Open<'s> {
 /// [`CliError::Usage`] for a file that cannot be read to its end; what was read until then has been handed over.
 pub(super) fn read(
     sources: &[Source],
-    decoders: Vec<Decoder>,
+    decoders: Vec<(Decoder, Decoder)>,
     records_max: u64,
     to: &[Sender<Arc<Batch>>],
 ) -> Result<Tally, CliError> {
@@ -115,9 +117,9 @@ pub(super) fn read(
 }
 
 impl<'s> Open<'s> {
-    fn new(source: &'s Source, decoder: Decoder) -> Self {
+    fn new(source: &'s Source, (decoder, events_decoder): (Decoder, Decoder)) -> Self {
         let files = source.files.iter();
-        Self { source, decoder, files, capture: None, offset: 0, next: None, events: Vec::new() }
+        Self { source, decoder, events_decoder, files, capture: None, offset: 0, next: None, events: Vec::new() }
     }
 }
 
@@ -132,9 +134,10 @@ fn read_next(
     loop {
         let Some(capture) = &mut open.capture else {
             let Some(file) = open.files.next() else { return Ok(None) };
-            open.capture = Some(Capture::open(file)?);
+            open.capture = Some(Capture::open_as(file, open.source.encoding)?);
             continue;
         };
+        let decoder = if capture.is_event_file() { &mut open.events_decoder } else { &mut open.decoder };
         let (_, read) = capture.progress();
         let before = read.load(Ordering::Relaxed);
         let Some(frame) = capture.next_frame()? else {
@@ -143,7 +146,7 @@ fn read_next(
         };
         bytes.fetch_add(read.load(Ordering::Relaxed) - before, Ordering::Relaxed);
         let (ts_recv, from) = (frame.ts_recv, out.len());
-        match open.decoder.decode(&Record { value: frame.value, key: None, ts_recv }, out) {
+        match decoder.decode(&Record { value: frame.value, key: None, ts_recv }, out) {
             Ok(_) if out.len() == from => out.push(decode::nothing(ts_recv)),
             Ok(_) => {}
             Err(error) => {
@@ -179,7 +182,8 @@ mod tests {
 
     /// Topic and offset of each record in the order of reading, and its time.
     fn read_all(sources: &[Source]) -> (Vec<(u16, u64, u64)>, Tally) {
-        let decoder = |_: &Source| Decoder::new(Encoding::BinanceSpot, "binance-spot", &[]).unwrap();
+        let new = |encoding| Decoder::new(encoding, "binance-spot", &[]).unwrap();
+        let decoder = |source: &Source| (new(source.encoding), new(Encoding::PinionFlat));
         let (sender, batches) = crossbeam_channel::unbounded();
         let tally = read(sources, sources.iter().map(decoder).collect(), u64::MAX, &[sender]).unwrap();
         let mut order = Vec::new();
@@ -203,7 +207,9 @@ mod tests {
             std::fs::write(folder.join(name), lines).unwrap();
             folder.join(name)
         };
-        let source = |topic: &str, input, files| Source { topic: topic.to_owned(), input, partition: 0, files };
+        let encoding = Encoding::BinanceSpot;
+        let source =
+            |topic: &str, input, files| Source { topic: topic.to_owned(), input, partition: 0, encoding, files };
         let sources = [
             source("late", 3, vec![file("a", &[10, 20]), file("b", &[20, 40])]),
             source("early", 1, vec![file("c", &[5, 20, 30, 50])]),

@@ -16,6 +16,8 @@ pub(super) struct Source {
     pub(super) input: u16,
     /// The partition that the records are said to lie in: the lowest that the strategy reads.
     pub(super) partition: u16,
+    /// How its records are encoded, where they are not events of a file.
+    pub(super) encoding: Encoding,
     /// One after the other.
     pub(super) files: Vec<PathBuf>,
 }
@@ -30,7 +32,8 @@ pub(super) fn sources(strategy: &Strategy, data: &[String]) -> Result<Vec<Source
     for (input, of) in (0..).zip(&strategy.spec.inputs) {
         if of.encoding.is_market_data() {
             let partition = of.partitions.as_ref().and_then(|list| list.iter().min().copied()).unwrap_or_default();
-            sources.push((Source { topic: of.topic.clone(), input, partition, files: Vec::new() }, of.encoding));
+            let (topic, encoding) = (of.topic.clone(), of.encoding);
+            sources.push((Source { topic, input, partition, encoding, files: Vec::new() }, of.encoding));
         }
     }
     let topics: Vec<String> = sources.iter().map(|(source, _)| source.topic.clone()).collect();
@@ -63,6 +66,9 @@ pub(super) fn sources(strategy: &Strategy, data: &[String]) -> Result<Vec<Source
 
 /// That a file does not plainly say that it is something else.
 fn agrees(file: &Path, encoding: Encoding, topic: &str) -> Result<(), CliError> {
+    if Capture::open_as(file, encoding)?.is_event_file() {
+        return Ok(());
+    }
     match Capture::guess(file) {
         Ok(found) if found != encoding => Err(CliError::Usage(format!(
             "{} is {}, and the strategy reads {topic} as {}",

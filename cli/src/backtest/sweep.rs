@@ -80,7 +80,11 @@ pub(super) fn run(
         runs.push((n, Run::new(setup, params, sink)?));
     }
     let feed = runs.first().and_then(|(_, run)| run.playback().feeds().first());
-    let decoder = |source: &Source| feed.and_then(|feed| feed.decoder(usize::from(source.input)));
+    let decoder = |source: &Source| {
+        let (feed, topic) = (feed?, usize::from(source.input));
+        let (own, events) = (feed.decoder(topic)?, feed.event_decoder(topic)?);
+        Some(own.and_then(|own| Ok((own, events?))))
+    };
     let decoders: Result<Vec<_>, _> = sources.iter().filter_map(decoder).collect();
     let decoders = decoders.map_err(|error| CliError::Usage(error.to_string()))?;
 

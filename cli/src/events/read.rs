@@ -83,7 +83,8 @@ impl EventReader {
         let mut record = None;
         loop {
             if self.batch.as_ref().is_none_or(|batch| self.next == batch.num_rows()) {
-                self.next = 0;
+                // None from here on, where there are no more: the last one must not be read again.
+                (self.batch, self.next) = (None, 0);
                 self.batch = match self.batches.next() {
                     None => return Ok(record.is_some()),
                     Some(Ok(batch)) => Some(batch),

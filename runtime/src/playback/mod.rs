@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
-use pinion_spec::strategy::{Risk, TradingState};
+use pinion_spec::strategy::{Encoding, Risk, TradingState};
 
 use crate::app::{AppError, Deployment, InstanceHandle, StrategyHandle};
 use crate::book::Books;
@@ -72,13 +72,22 @@ pub struct PlaybackFeed {
 }
 
 impl PlaybackFeed {
+    /// A decoder for what was decoded from one of its topics before, and lies in a file of events.
+    ///
+    /// # Errors
+    /// As [`PlaybackFeed::decoder`].
+    pub fn event_decoder(&self, topic: usize) -> Option<Result<Decoder, SymbolError>> {
+        let input = self.plan.inputs.get(topic)?;
+        Some(Decoder::new(Encoding::PinionFlat, &input.publisher, &self.declared))
+    }
+
     /// A decoder for one of its topics.
     ///
     /// # Errors
     /// [`SymbolError`] where strategies contradict each other about an instrument.
     pub fn decoder(&self, topic: usize) -> Option<Result<Decoder, SymbolError>> {
         let input = self.plan.inputs.get(topic)?;
-        Some(Decoder::new(input.encoding, &input.publisher, &self.declared))
+        Some(Decoder::of_input(input.encoding, &input.publisher, input.map.as_ref(), &self.declared))
     }
 }
 
