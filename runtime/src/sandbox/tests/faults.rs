@@ -222,7 +222,8 @@ fn what_a_guest_logs_as_an_error_before_it_traps_is_the_beginning_of_its_fault()
     let words = |level: u32| {
         guest(&format!(
             r#"(data (i32.const 0) "ValueError: odd\0aat x.py")
-               (func (on "quote") (call $log (i32.const 3) (i32.const 1000) (i32.const 1024))
+               (func (on "quote") (memory.fill (i32.const 1000) (i32.const 120) (i32.const 1024))
+                 (call $log (i32.const 3) (i32.const 1000) (i32.const 1024))
                  (call $log (i32.const 3) (i32.const 1000) (i32.const 1024))
                  (call $log (i32.const {level}) (i32.const 0) (i32.const 23)) unreachable)"#
         ))
