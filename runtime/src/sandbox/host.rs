@@ -16,6 +16,10 @@ use crate::instruments::{Instrument, Instruments};
 use crate::limits::{FAULT_DETAIL_BYTES_MAX, LOG_MESSAGE_BYTES_MAX, RECORD_INTENTS_MAX};
 use crate::risk::{Ledger, Position};
 
+/// Of a guest's own words for its fault; the rest of the text is the trap's.
+const LAST_WORDS_BYTES_MAX: usize = FAULT_DETAIL_BYTES_MAX / 4 * 3;
+const _: () = assert!(LAST_WORDS_BYTES_MAX > LOG_MESSAGE_BYTES_MAX);
+
 /// What a [`Host`] is made from.
 #[derive(Debug, Clone)]
 pub struct HostConfig {
@@ -75,7 +79,7 @@ impl Host {
             gauges: Gauges::default(),
             log: LogBuffer::new(config.log_bytes_per_second),
             record_orders_before: 0,
-            last_words: String::with_capacity(FAULT_DETAIL_BYTES_MAX),
+            last_words: String::with_capacity(LAST_WORDS_BYTES_MAX),
         }
     }
 
@@ -219,7 +223,7 @@ impl Host {
 
     fn remember(&mut self, message: &str) {
         let message = &message[..message.floor_char_boundary(LOG_MESSAGE_BYTES_MAX)];
-        let over = (self.last_words.len() + message.len() + 1).saturating_sub(FAULT_DETAIL_BYTES_MAX);
+        let over = (self.last_words.len() + message.len() + 1).saturating_sub(LAST_WORDS_BYTES_MAX);
         self.last_words.drain(..self.last_words.ceil_char_boundary(over));
         self.last_words.push_str(message);
         self.last_words.push('\n');

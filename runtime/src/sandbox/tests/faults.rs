@@ -221,10 +221,11 @@ fn other_instances_of_a_module_live_on_after_a_fault_of_one() {
 fn what_a_guest_logs_as_an_error_before_it_traps_is_the_beginning_of_its_fault() {
     let words = |level: u32| {
         guest(&format!(
-            r#"(data (i32.const 0) "ValueError: odd\0aat x.py")
-               (func (on "quote") (call $log (i32.const 3) (i32.const 1000) (i32.const 1024))
+            r#"(data (i32.const 3000) "ValueError: odd\0aat x.py")
+               (func (on "quote") (memory.fill (i32.const 1000) (i32.const 120) (i32.const 1024))
                  (call $log (i32.const 3) (i32.const 1000) (i32.const 1024))
-                 (call $log (i32.const {level}) (i32.const 0) (i32.const 23)) unreachable)"#
+                 (call $log (i32.const 3) (i32.const 1000) (i32.const 1024))
+                 (call $log (i32.const {level}) (i32.const 3000) (i32.const 23)) unreachable)"#
         ))
     };
     // Of what is too long the end is kept: it names the error.
