@@ -66,10 +66,11 @@ fuzz: ## let the fuzzer look for SECONDS= at one reader of foreign bytes, TARGET
 fmt: ## format the sources
 	cargo fmt --all
 
-reference: setup ## write what docs/reference and deploy/crds are generated from: the contract and the resources
-	cargo run --workspace --example contract-reference > docs/reference/contract.md
-	cargo run --workspace --bin crdgen > deploy/crds/crds.yaml
-	cargo run --workspace --bin crdgen reference > docs/reference/resources.md
+reference: build ## write what docs/reference and deploy/crds are generated from: the contract and the resources
+	cargo build --workspace --example contract-reference
+	$(CARGO_TARGET_DIR)/debug/examples/contract-reference > docs/reference/contract.md
+	$(CARGO_TARGET_DIR)/debug/crdgen > deploy/crds/crds.yaml
+	$(CARGO_TARGET_DIR)/debug/crdgen reference > docs/reference/resources.md
 
 lint: setup ## what .ci/run refuses: unformatted sources, warnings
 	cargo fmt --all --check

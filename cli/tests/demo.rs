@@ -82,7 +82,8 @@ fn a_capture_is_published_to_its_end_and_its_events_are_counted() {
     let lines: Vec<String> = frames.iter().map(|frame| format!("1700000000000000000 {frame}\n")).collect();
     std::fs::write(&capture, lines.concat()).unwrap();
     let summary = summary(&pinion(&["demo", "--data", capture.to_str().unwrap(), "--format", "json"], &root));
-    let events = serde_json::json!({"quote": 1, "trade": 1, "book_delta": 2, "book_snapshot": 0, "execution": 0});
+    let events =
+        serde_json::json!({"quote": 1, "trade": 1, "book_delta": 2, "book_snapshot": 0, "execution": 0, "status": 0});
     assert_eq!((&summary["published"], &summary["events"]), (&3.into(), &events), "{summary}");
 }
 

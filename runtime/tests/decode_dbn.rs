@@ -93,7 +93,7 @@ fn quote(bid: (i64, u32, u32), ask: (i64, u32, u32)) -> Body {
     Body::Quote(Quote { bid_price, bid_size, ask_price, ask_size, bid_count: bid.2, ask_count: ask.2 })
 }
 
-const TRADE: std::os::raw::c_char = b'T' as std::os::raw::c_char;
+const TRADE: std::os::raw::c_char = b'T'.cast_signed();
 
 /// By the library's own types. Its getters check the kind.
 fn expected(record: &RecordRef<'_>) -> Expected {

@@ -354,7 +354,7 @@ fn what_is_wrong_is_told_with_its_place_and_leaves_nothing_behind() {
 
     let cut = scratch.write("cut", [std::fs::read(&data).unwrap(), b"7000".to_vec()].concat());
     let why = said(&backtest(&scratch, &strategy, &cut, &["--out", out_text]), 64);
-    assert!(why.contains("cut, line 8: no space after the receive time"), "{why}");
+    assert!(why.contains("cut, line 8: the file ends in the middle of it"), "{why}");
     assert_eq!(std::fs::read_dir(&out).unwrap().count(), 0, "no file of a run that did not end well");
 
     let why = said(&backtest(&scratch, &strategy, &data, &["--out", data.to_str().unwrap()]), 64);

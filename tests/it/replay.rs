@@ -19,6 +19,8 @@ use crate::market::{WHOLE, by_id, json as parsed, orders, values};
 
 /// Frames of a piece, of both topics together.
 const PIECE: usize = 4_000;
+/// Frames that are put into a topic at once: the runtime is to see both in turn, as it does live.
+const TURN: usize = 200;
 
 /// Two topics that are fed together, as if both captures were of the same minutes.
 struct Pair {
@@ -57,10 +59,12 @@ impl Pair {
     fn put(&mut self) {
         let piece: Vec<_> = self.frames.by_ref().take(PIECE).collect();
         assert_eq!(piece.len(), PIECE, "the captures have come to their end");
-        for (place, topic) in self.topics.iter().enumerate() {
-            let of = piece.iter().filter(|(at, _)| *at == place).map(|(_, frame)| (0, frame));
-            self.put[place] += i64::try_from(of.clone().count()).unwrap();
-            self.broker.produce_frames(topic, of);
+        for turn in piece.chunks(TURN) {
+            for (place, topic) in self.topics.iter().enumerate() {
+                let of = turn.iter().filter(|(at, _)| *at == place).map(|(_, frame)| (0, frame));
+                self.put[place] += i64::try_from(of.clone().count()).unwrap();
+                self.broker.produce_frames(topic, of);
+            }
         }
     }
 
@@ -120,7 +124,7 @@ fn swap(runtime: &Runtime, module: &Path) {
 
 /// A build of the example in which the price of a sale is a tick lower.
 fn mutated(scratch: &Scratch) -> PathBuf {
-    let folder = scratch.path().join("mutated");
+    let folder = scratch.path().join("spot-perp");
     fs::create_dir_all(folder.join("src")).unwrap();
     let root = project_root().canonicalize().unwrap();
     let source = fs::read_to_string(root.join("strategies-examples/spot-perp/src/lib.rs")).unwrap();
@@ -196,8 +200,10 @@ fn a_journal_over_a_crash_is_replayed_and_damage_to_it_is_named() {
     let mut runtime = start(&scratch, pair.broker, &strategy);
     pair.feed(&mut runtime, &strategy);
     pair.put();
-    let before = orders(pair.broker, &strategy).len();
-    runtime.until("an order in mid-stream", WHOLE, |_| (orders(pair.broker, &strategy).len() > before).then_some(()));
+    let read = u64::try_from(PIECE + PIECE / 8).unwrap();
+    runtime.until("the runtime in mid-stream", WHOLE, |runtime| {
+        (runtime.count(&metrics::RECORDS, &[]) > read).then_some(())
+    });
     runtime.kill9();
     let mut runtime = start(&scratch, pair.broker, &strategy);
     pair.feed(&mut runtime, &strategy);

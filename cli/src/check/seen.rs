@@ -16,7 +16,7 @@ pub(super) struct Calls {
 /// All that was seen.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    calls: BTreeMap<&'static str, Calls>,
+    pub(super) calls: BTreeMap<&'static str, Calls>,
     pub(super) instantiate_ns: u64,
     pub(super) init_ns: u64,
     pub(super) wants: Callbacks,

@@ -115,9 +115,9 @@ mod tests {
     fn started(max_position: &str) -> Result<MarketMaker, String> {
         let params = [("halfSpreadBps", "10"), ("size", "0.01"), ("maxPosition", max_position)];
         let params = Params::new(params.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec());
-        let symbol = "BTCUSDT".to_owned();
-        let instrument =
-            Instrument { id: 1, publisher_id: 1, tick: Price(10), lot: Size(1), size_exponent: -9, symbol };
+        let (symbol, publisher) = ("BTCUSDT".to_owned(), "binance-spot".to_owned());
+        let (tick, lot) = (Price(10), Size(1));
+        let instrument = Instrument { id: 1, publisher_id: 1, tick, lot, size_exponent: -9, symbol, publisher };
         MarketMaker::new(&params, &[instrument])
     }
 

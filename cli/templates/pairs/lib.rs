@@ -99,8 +99,9 @@ mod tests {
     use super::*;
 
     fn instrument(id: u64) -> Instrument {
-        let symbol = "BTCUSDT".to_owned();
-        Instrument { id, publisher_id: 1, tick: Price(1), lot: Size(1), size_exponent: -9, symbol, publisher: String::new() }
+        let (symbol, publisher) = ("BTCUSDT".to_owned(), "binance-spot".to_owned());
+        let (tick, lot) = (Price(1), Size(1));
+        Instrument { id, publisher_id: 1, tick, lot, size_exponent: -9, symbol, publisher }
     }
 
     fn params() -> Params {

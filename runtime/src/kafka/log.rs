@@ -133,7 +133,7 @@ impl LogReader {
             next: u64::MAX,
             ahead: None,
         });
-        if at.next != first && !at.ahead.as_ref().is_some_and(|message| offset_of(message) >= first) {
+        if at.next != first && at.ahead.as_ref().is_none_or(|message| offset_of(message) < first) {
             let mut start = TopicPartitionList::new();
             let offset = Offset::Offset(i64::try_from(first).unwrap_or(i64::MAX));
             start.add_partition_offset(topic, partition.into(), offset)?;

@@ -202,6 +202,9 @@ fn without_reports_immediate_orders_are_filled_whole_and_resting_ones_work_until
     assert_eq!(desk.ledger.working_ids().collect::<Vec<_>>(), [4]);
     desk.next_id = 1;
     assert_eq!(desk.submit(buy(99 * ONE, 2)).err(), Some(DenyReason::DuplicateOrder));
+    let position = desk.position();
+    let money = [position.average_price, position.realized, position.unrealized, position.fees];
+    assert_eq!(money, [super::AMOUNT_UNDEFINED; 4], "what a fill cost is not known");
 }
 
 #[test]

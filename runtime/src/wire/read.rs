@@ -237,7 +237,7 @@ mod tests {
         for (from, to, said) in [
             (r#""sell""#, r#""both""#, "side"),
             (r#""new""#, r#""denied""#, "type"),
-            (r#""61800.3""#, r#""6180030000000000000""#, "price"),
+            (r#""61800.3""#, r#""10000000000""#, "price"),
             (r#","ts":9"#, "", "ts"),
             (r#""tag":7"#, r#""tag":-7"#, "invalid value"),
         ] {

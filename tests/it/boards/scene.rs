@@ -42,7 +42,8 @@ impl Process {
         let scratch = Scratch::new();
         let files: Vec<_> = strategies.iter().map(|strategy| strategies::write(&scratch, strategy)).collect();
         let paths: Vec<&Path> = files.iter().map(AsRef::as_ref).collect();
-        let runtime = Runtime::start_ready(&paths, &broker.address(), &[]);
+        let journal = scratch.path().join("journal").display().to_string();
+        let runtime = Runtime::start_ready(&paths, &broker.address(), &["--journal", &journal]);
         Self { runtime, market: market.to_owned(), files, _scratch: scratch }
     }
 

@@ -47,8 +47,11 @@ fn started(mode: &str) -> (Box<dyn Guest>, Result<Wants, Fault>) {
     (guest, wants)
 }
 
+/// What a guest wrote into its log.
+type Lines = Vec<(LogLevel, String)>;
+
 /// What the first quote comes to, and the log lines that it wrote.
-fn quoted(mode: &str) -> (Result<(), Fault>, Vec<(LogLevel, String)>, Box<dyn Guest>) {
+fn quoted(mode: &str) -> (Result<(), Fault>, Lines, Box<dyn Guest>) {
     let (mut guest, wants) = started(mode);
     wants.unwrap();
     guest.host().now = HEAD.ts_recv;

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use pinion_runtime::clock::mono_ns;
 use pinion_tests::bounds;
 use pinion_tests::programs::pinion;
 use pinion_tests::python::{pytest, python};
@@ -19,6 +20,10 @@ fn refused(text: &str) -> (Option<i32>, String) {
     let output = build(scratch.path(), scratch.path());
     let said = String::from_utf8_lossy(&output.stderr).replace(&scratch.path().display().to_string(), "mine");
     (output.status.code(), said)
+}
+
+fn since(began_ns: u64) -> Duration {
+    Duration::from_nanos(mono_ns() - began_ns)
 }
 
 #[test]
@@ -76,9 +81,9 @@ fn project(scratch: &Path, lang: &str, template: &str) -> Value {
         pinion("new").args([&name, "--lang", lang, "--template", template]).current_dir(scratch).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let folder = scratch.join(&name);
-    let began = Instant::now();
+    let began = mono_ns();
     let output = build(&folder, &folder);
-    let took = began.elapsed();
+    let took = since(began);
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     let first: Value = serde_json::from_slice(&output.stdout).unwrap();
     bounds::shown(&format!("pinion build of a new project, {name}"), format!("{:.1} s", took.as_secs_f64()));
@@ -104,9 +109,9 @@ fn a_new_python_project_tests_builds_and_is_not_built_twice() {
     let folder = scratch.path().join("python-market-maker");
     // Another time on the file, the same content.
     fs::write(folder.join("strategy.py"), fs::read(folder.join("strategy.py")).unwrap()).unwrap();
-    let began = Instant::now();
+    let began = mono_ns();
     let again: Value = serde_json::from_slice(&build(&folder, &folder).stdout).unwrap();
-    bounds::takes_less("pinion build of unchanged Python", began.elapsed(), Duration::from_secs(5));
+    bounds::takes_less("pinion build of unchanged Python", since(began), Duration::from_secs(5));
     assert_eq!((&again["unchanged"], &again["digest"]), (&Value::Bool(true), &first["digest"]));
     // Tests are no part of the component; a changed strategy is another.
     fs::write(folder.join("tests/test_more.py"), "").unwrap();
@@ -124,9 +129,9 @@ fn a_new_rust_project_builds_and_is_not_built_twice() {
     assert_eq!((&again["unchanged"], &again["digest"]), (&Value::Bool(true), &first["digest"]));
     let text = fs::read_to_string(folder.join("src/lib.rs")).unwrap();
     fs::write(folder.join("src/lib.rs"), text.replace("at least 1", "one at least")).unwrap();
-    let began = Instant::now();
+    let began = mono_ns();
     let changed: Value = serde_json::from_slice(&build(&folder, &folder).stdout).unwrap();
-    bounds::shown("pinion build of changed Rust, warm", format!("{:.1} s", began.elapsed().as_secs_f64()));
+    bounds::shown("pinion build of changed Rust, warm", format!("{:.1} s", since(began).as_secs_f64()));
     assert_eq!(changed["unchanged"], false);
     assert_ne!(changed["digest"], first["digest"]);
 }

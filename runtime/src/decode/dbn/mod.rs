@@ -337,7 +337,6 @@ fn digits(out: &mut [u8; SYMBOL_BYTES], end: usize, mut value: u32) -> usize {
     let mut at = end;
     loop {
         at -= 1;
-        #[expect(clippy::cast_possible_truncation, reason = "a digit")]
         let digit = (value % 10) as u8;
         out[at] = b'0' + digit;
         value /= 10;

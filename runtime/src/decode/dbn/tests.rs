@@ -99,7 +99,6 @@ fn head(sequence: u64, flags: u32) -> Head {
     Head {
         instrument_id: instrument_id("databento", b"2.5482"),
         publisher_id: publisher("databento"),
-        publisher: "databento".into(),
         flags,
         ts_event: 1_700_000_000_000_000_001,
         ts_recv: 1_700_000_000_000_000_002,
@@ -257,6 +256,7 @@ fn sizes_come_at_the_instruments_exponent_and_the_largest_fits() {
     let declared = Instrument {
         id: 7,
         publisher_id: publisher("databento"),
+        publisher: "databento".into(),
         symbol: "2.5482".into(),
         tick: 1,
         lot: 1,
