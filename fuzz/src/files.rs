@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use pinion_runtime::event::Event;
 use pinion_spec::strategy::Encoding;
 
 use crate::capture::Capture;
@@ -32,6 +33,21 @@ pub fn read_events(bytes: &[u8]) {
         let mut record = Vec::new();
         while let Ok(true) = reader.next_record(&mut record) {}
     }
+}
+
+/// The bytes of an event file in which each of `records` is one; `extension` says the format.
+pub fn event_file(records: &[Vec<Event>], extension: &str) -> Vec<u8> {
+    let file = std::env::temp_dir().join(format!("pinion-seed-{}.{extension}", std::process::id()));
+    let mut writer = events::EventWriter::create(&file, "kraken-v1", "kraken-v1").expect("make an event file");
+    for (number, events) in (0..).zip(records) {
+        for event in events {
+            writer.push(number, Some("XYZ/USD"), event).expect("write an event");
+        }
+    }
+    writer.finish().expect("finish an event file");
+    let bytes = std::fs::read(&file).expect("read it back");
+    let _ = std::fs::remove_file(&file);
+    bytes
 }
 
 fn scratch(bytes: &[u8]) -> PathBuf {

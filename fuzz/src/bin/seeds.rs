@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pinion_fuzz::capture::Capture;
-use pinion_fuzz::events::EventWriter;
+use pinion_fuzz::files::event_file;
 use pinion_runtime::decode::{Decoder, Record, flat};
 use pinion_runtime::event::Event;
 use pinion_spec::strategy::Encoding;
@@ -115,18 +115,4 @@ fn flat_record(events: &[Event]) -> Vec<u8> {
         flat::encode(&event.head, &event.body, &mut record);
     }
     record
-}
-
-fn event_file(records: &[Vec<Event>], format: &str) -> Vec<u8> {
-    let file = std::env::temp_dir().join(format!("pinion-seed-{}.{format}", std::process::id()));
-    let mut writer = EventWriter::create(&file, "kraken-v1", "kraken-v1").expect("make an event file");
-    for (number, event) in
-        records.iter().enumerate().flat_map(|(number, events)| events.iter().map(move |event| (number, event)))
-    {
-        writer.push(number as u64, Some("XYZ/USD"), event).expect("write an event");
-    }
-    writer.finish().expect("finish an event file");
-    let bytes = fs::read(&file).expect("read it back");
-    let _ = fs::remove_file(&file);
-    bytes
 }
