@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cluster::{deploy, describe, halt, list, logs, resume, rollback, top};
 use crate::error::CliError;
-use crate::{backtest, build, check, demo, inspect, new, publish, push, replay, run, sample};
+use crate::{backtest, build, check, demo, inspect, new, paper, publish, push, replay, run, sample};
 
 /// Sandboxed trading strategies on Kafka market data
 #[derive(Debug, Parser)]
@@ -46,6 +46,8 @@ pub enum Command {
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
     Inspect(inspect::InspectArgs),
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
+    Paper(paper::PaperArgs),
+    #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
     Publish(publish::PublishArgs),
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
     Push(push::PushArgs),
@@ -86,6 +88,7 @@ impl Command {
             Self::Build(args) => build::command(&args),
             Self::Backtest(args) => backtest::run(&args),
             Self::Inspect(args) => inspect::run(args),
+            Self::Paper(args) => paper::run(&args),
             Self::Publish(args) => publish::run(args),
             Self::Push(args) => push::run(&args),
             Self::Replay(args) => replay::run(&args),

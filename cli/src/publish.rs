@@ -8,7 +8,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use clap::Args;
@@ -23,6 +23,7 @@ use crate::capture_progress::Progress;
 use crate::capture_source::{Source, SourceArgs};
 use crate::error::CliError;
 use crate::inspect::Format;
+use crate::signal;
 
 #[path = "publish_pace.rs"]
 mod pace;
@@ -78,7 +79,7 @@ pub struct PublishArgs {
 /// [`CliError::Usage`] for a bad file, topic or partition, [`CliError::Unavailable`] for a broker that cannot be reached or did not take
 /// all records.
 pub fn run(args: PublishArgs) -> Result<(), CliError> {
-    let stop = stop_on_signal()?;
+    let stop = signal::stop()?;
     let summary = publish(&args, &stop)?;
     let text = match args.format {
         Format::Text => summary.to_string(),
@@ -162,33 +163,6 @@ pub(crate) fn key_of(decoder: &mut Decoder, frame: &Frame<'_>) -> Option<String>
     let Some(event) = events.first() else { return Some(String::new()) };
     let id = event.head.instrument_id;
     Some(decoder.symbols().symbol_of(id).map_or_else(|| id.to_string(), str::to_owned))
-}
-
-/// A channel that has a message once SIGINT or SIGTERM has come. A second signal ends the process as usual.
-fn stop_on_signal() -> Result<Receiver<()>, CliError> {
-    let failed = |error: std::io::Error| CliError::Internal(format!("cannot listen for signals: {error}"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
-    let (sender, receiver) = channel();
-    let listen = move || {
-        runtime.block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut interrupt), Ok(mut terminate)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-            else {
-                return std::future::pending().await;
-            };
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            // Nobody listens any more when the work is done.
-            let _ = sender.send(());
-            interrupt.recv().await;
-            std::process::exit(130);
-        });
-    };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(listen).map_err(failed)?;
-    Ok(receiver)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Against librdkafka's mock cluster: the real client, a broker in the process.
 
 use std::sync::mpsc::Sender as StopSender;
+use std::sync::mpsc::channel;
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};

@@ -8,6 +8,7 @@ use pinion_runtime::sandbox::FaultKind;
 use serde::Serialize;
 
 use crate::error::CliError;
+use crate::paper::StrategyOutcome;
 
 /// The result: field names are a promise to scripts. Counts are since the start.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -62,6 +63,9 @@ pub(crate) struct StrategySummary {
     /// What it sent; only the demo reads it back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) order_stream_sha256: Option<String>,
+    /// What a paper venue made of it; only the demo has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) paper: Option<StrategyOutcome>,
 }
 
 /// A latency stage, ns.
@@ -138,6 +142,15 @@ impl Summary {
             summary.latency_ns.insert(stage, Quantiles::from(&latency));
         }
         summary
+    }
+
+    /// What a paper venue made of the strategies' orders.
+    pub(crate) fn add_paper(&mut self, by_strategy: BTreeMap<String, StrategyOutcome>) {
+        for (name, outcome) in by_strategy {
+            if let Some(strategy) = self.strategies.get_mut(&name) {
+                strategy.paper = Some(outcome);
+            }
+        }
     }
 
     /// Every event.

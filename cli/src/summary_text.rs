@@ -48,6 +48,9 @@ impl fmt::Display for Summary {
             writeln!(f, "  orders    {} ({})", count(strategy.approved()), listed(&strategy.orders))?;
             writeln!(f, "  denied    {}", listed(&strategy.denied))?;
             writeln!(f, "  faults    {}", listed(&strategy.faults))?;
+            if let Some(paper) = &strategy.paper {
+                writeln!(f, "  on paper  {paper}")?;
+            }
             if let Some(sha256) = &strategy.order_stream_sha256 {
                 writeln!(f, "  sha256    {sha256}")?;
             }

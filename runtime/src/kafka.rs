@@ -23,6 +23,7 @@ use rdkafka::error::KafkaError;
 mod access;
 mod callbacks;
 pub mod log;
+pub mod tail;
 mod token;
 
 pub(crate) use access::ANSWER;

@@ -25,6 +25,7 @@
 //!
 //! An order as a flat record is [`FlatOrder`], little-endian.
 
+mod execution;
 mod read;
 
 use std::io::Write as _;
@@ -39,6 +40,7 @@ use crate::effects::{OrderType, TimeInForce};
 use crate::egress::OrderRoute;
 use crate::event::{Origin, PRICE_UNDEFINED, Side, order_id_parts};
 use crate::risk::{Denial, Order, OrderKind, Request};
+pub use execution::encode_execution;
 pub use read::{ReadError, ReadOrder, read_order};
 
 /// Whose decision it was, because of what, and when in the stream.

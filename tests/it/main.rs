@@ -33,6 +33,7 @@ mod memory;
 mod node_pod;
 mod operator;
 mod operator_registry;
+mod paper;
 mod playback;
 mod pods;
 mod python;

@@ -16,6 +16,7 @@ pub mod kube;
 pub mod model_pods;
 pub mod native;
 pub mod operator;
+pub mod paper;
 pub mod pod;
 pub mod programs;
 pub mod prometheus;

@@ -1,6 +1,6 @@
 //! A simulated venue: approved orders and market data in, execution reports out. A pure state machine, without IO and without a clock.
 //!
-//! `pinion backtest` drives it from files. All times are stream times: those of the records that it is shown.
+//! `pinion backtest` drives it from files, `pinion paper` from Kafka. All times are stream times: those of the records that it is shown.
 //!
 //! **Latency** ([`Latency`]). A message reaches the venue one latency after the strategy decided it, a report reaches the strategy one
 //! latency after the venue made it; each is drawn anew, from the seed. Neither overtakes an earlier one of the same strategy. What

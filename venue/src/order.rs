@@ -43,6 +43,8 @@ pub enum Refusal {
     Overflow,
     /// [`crate::limits::ORDERS_MAX`] orders work already, or [`crate::limits::MESSAGES_MAX`] messages are on their way.
     Full,
+    /// The venue has ended, or was not there when it came.
+    Closed,
 }
 
 impl Refusal {
@@ -56,6 +58,7 @@ impl Refusal {
             Self::Invalid => "invalid",
             Self::Overflow => "overflow",
             Self::Full => "full",
+            Self::Closed => "closed",
         }
     }
 }

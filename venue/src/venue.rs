@@ -103,6 +103,26 @@ impl Venue {
         }
     }
 
+    /// Goes on after an earlier venue: reports are numbered from behind `sequence`, and orders that have ended are not opened again.
+    pub fn resume(&mut self, sequence: u64, ended: impl IntoIterator<Item = ClientOrderId>) {
+        self.sequence = self.sequence.max(sequence);
+        ended.into_iter().for_each(|id| self.remember(id));
+    }
+
+    /// Ends: what works is cancelled, what is on its way is refused, and every report is seen at the next look.
+    pub fn close(&mut self) {
+        for (_, message) in std::mem::take(&mut self.coming) {
+            self.refuse(&message, Refusal::Closed, self.clock);
+        }
+        for place in 0..self.markets.len() {
+            while !self.markets[place].orders.is_empty() {
+                self.end(place, 0, ExecutionKind::Cancelled);
+            }
+        }
+        let seen = |((_, sequence), report): ((u64, u64), Report)| ((0, sequence), report);
+        self.going = std::mem::take(&mut self.going).into_iter().map(seen).collect();
+    }
+
     /// Sends a message on its way. Messages of one strategy come in the order in which they were decided.
     pub fn send(&mut self, message: Message) {
         self.counts.messages += 1;

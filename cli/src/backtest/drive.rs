@@ -20,8 +20,9 @@ use pinion_venue::account::{Account, Overflow};
 use pinion_venue::{Message, Model, Report, Venue};
 use sha2::{Digest as _, Sha256};
 
+use super::amount::{Position, money};
 use super::equity::{Equity, Seen};
-use super::outcome::{Callback, Outcome, Position};
+use super::outcome::{Callback, Outcome};
 use super::reader::{Batch, Tally};
 use super::report::Fills;
 use super::sink::{Sink, SinkError};
@@ -313,12 +314,8 @@ impl Run {
             }
         }
         let counts = self.venue.counts();
-        let positions = self.account.holdings().iter().map(|(id, holding)| {
-            let instrument = self.instruments.get(*id);
-            let symbol = instrument.map_or_else(|| id.to_string(), |instrument| instrument.symbol.to_string());
-            let scale = instrument.map_or(0, |instrument| u32::from(instrument.size_exponent.unsigned_abs()));
-            (symbol, Position::new(holding, scale))
-        });
+        let positions =
+            self.account.holdings().iter().map(|(id, holding)| Position::of(*id, holding, &self.instruments));
         let points = self.equity.points();
         if let Some(sink) = &mut self.sink {
             sink.equity(&points)?;
@@ -328,15 +325,15 @@ impl Run {
             orders: self.messages,
             fills: counts.fills,
             denied,
-            pnl: super::outcome::money(self.account.pnl()?),
+            pnl: money(self.account.pnl()?),
             order_stream_sha256: hex(self.stream),
             callback_ns: Callback::of(&latency),
             wall_s: 0.0,
             params: self.params,
             records: tally.records,
             order_kinds: kinds,
-            fees: super::outcome::money(self.account.fees()),
-            drawdown_max: super::outcome::money(self.equity.drawdown_max()),
+            fees: money(self.account.fees()),
+            drawdown_max: money(self.equity.drawdown_max()),
             positions: positions.collect(),
             working_at_end: working,
             refused: counts.refused.iter().map(|(refusal, count)| (refusal.label(), *count)).collect(),

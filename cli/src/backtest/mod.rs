@@ -6,6 +6,7 @@
 //!
 //! What comes at the same time: what reaches the venue, then what the venue reports, then market data, by the order of the inputs.
 
+pub(crate) mod amount;
 mod drive;
 mod equity;
 mod outcome;

@@ -7,9 +7,9 @@ use pinion_runtime::metrics::Latency;
 use pinion_runtime::playback::Faulted;
 use pinion_spec::Decimal;
 use pinion_venue::Counts;
-use pinion_venue::account::{Holding, MONEY_SCALE};
 use serde::Serialize;
 
+use super::amount::{Position, parts};
 use super::equity::Point;
 use super::reader::Tally;
 use super::report::Fills;
@@ -104,36 +104,6 @@ impl Callback {
     }
 }
 
-/// What is held of an instrument at the end, and how much was dealt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Position {
-    pub(super) net: String,
-    pub(super) volume: String,
-}
-
-impl Position {
-    pub(super) fn new(holding: &Holding, scale: u32) -> Self {
-        Self { net: decimal(holding.net, scale), volume: decimal(holding.volume, scale) }
-    }
-}
-
-/// An amount at 1e-18.
-pub(super) fn money(amount: i128) -> String {
-    decimal(amount, MONEY_SCALE)
-}
-
-/// An integer at 10^-scale as a decimal without trailing zeros.
-pub(super) fn decimal(value: i128, scale: u32) -> String {
-    let unit = 10_u128.pow(scale.min(38));
-    let (whole, fraction) = (value.unsigned_abs() / unit, value.unsigned_abs() % unit);
-    let sign = if value < 0 { "-" } else { "" };
-    if fraction == 0 {
-        return format!("{sign}{whole}");
-    }
-    let fraction = format!("{fraction:0width$}", width = scale as usize);
-    format!("{sign}{whole}.{}", fraction.trim_end_matches('0'))
-}
-
 /// A fault as it is told.
 pub(super) fn told(faulted: &Faulted) -> String {
     let Faulted { kind, detail, topic, origin, ts, quarantined, .. } = faulted;
@@ -213,15 +183,6 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// ` (a 1, b 2)`, or nothing.
-fn parts(counts: &BTreeMap<&'static str, u64>) -> String {
-    if counts.is_empty() {
-        return String::new();
-    }
-    let parts: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
-    format!(" ({})", parts.join(", "))
-}
-
 /// A decimal as a number, for sorting by.
 pub(super) fn sortable(text: &str) -> i128 {
     let cut = text.find('.').map_or(text, |point| &text[..text.len().min(point + 10)]);
@@ -233,11 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn amounts_are_exact_and_carry_no_trailing_zero() {
-        assert_eq!(money(1_230_000_000_000_000_000), "1.23");
-        assert_eq!(money(-1), "-0.000000000000000001");
-        assert_eq!(money(-5_000_000_000_000_000_000), "-5");
-        assert_eq!(decimal(-15, 1), "-1.5");
+    fn amounts_are_sorted_by_their_value() {
         assert_eq!(sortable("-1.2345678919"), -1_234_567_891);
     }
 }

@@ -2,14 +2,15 @@
 
 use std::collections::VecDeque;
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use pinion_runtime::clock::mono_ns;
 use pinion_runtime::metrics::Metrics;
 
+use super::paper::Latest;
 use super::publisher::Published;
 use crate::summary::Summary;
 use crate::summary_text::listed;
@@ -25,6 +26,8 @@ pub(super) struct Live {
     pub(super) metrics: Arc<Metrics>,
     /// What the publisher counts.
     pub(super) published: Arc<Published>,
+    /// What the paper venue has come to.
+    pub(super) venue: Latest,
     /// When the publisher started, monotonic.
     pub(super) started_ns: u64,
     /// How long it is to publish.
@@ -41,6 +44,7 @@ impl Live {
         let mut summary = Summary::of(&self.metrics, mono_ns() - self.started_ns);
         summary.published = Some(self.published.sent.load(Ordering::Relaxed));
         summary.late_sends = Some(self.published.late.load(Ordering::Relaxed));
+        summary.add_paper(self.venue.lock().unwrap_or_else(PoisonError::into_inner).clone());
         summary
     }
 

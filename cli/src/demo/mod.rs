@@ -1,5 +1,5 @@
 //! `pinion demo`: the whole flow on one machine. A broker (embedded, or the user's), market data at a steady rate, two strategies in
-//! the sandbox on one worker, their orders read back from Kafka.
+//! the sandbox on one worker, their orders read back from Kafka and filled by a paper venue.
 //!
 //! `order_stream_sha256` of a strategy is SHA-256, in hex, over the values of its orders topic's records in the order of their offsets,
 //! each followed by a newline. That of the demo is SHA-256 over the strategies' hex digests, one after the other in the order of the
@@ -11,6 +11,7 @@ pub(crate) mod generator;
 mod live;
 mod log;
 mod market;
+mod paper;
 mod publisher;
 mod rng;
 mod strategies;
@@ -39,6 +40,7 @@ use pinion_runtime::sandbox::Compiler;
 use broker::{Broker, OrderReader};
 use generator::Generator;
 use live::Live;
+use paper::{Expected, PaperVenue, executions_topic};
 use publisher::{Feed, Published};
 use strategies::{MARKET_TOPIC, orders_topic};
 
@@ -54,7 +56,8 @@ const STALLED_NS: u64 = 5_000_000_000;
 /// Shows the whole flow: market data on Kafka, two sandboxed strategies, their orders
 ///
 /// Starts an embedded broker inside the process (or uses yours), publishes BTCUSDT market data to it at a steady rate, runs the examples
-/// ema-cross and book-imbalance in the sandbox on one worker, shows what happens, and sums up. Ctrl-C sums up early.
+/// ema-cross and book-imbalance in the sandbox on one worker, fills their orders at a paper venue (`pinion paper`), shows what happens, and
+/// sums up. Ctrl-C sums up early.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -67,7 +70,7 @@ With --format json the last line of stdout is the summary, one object; progress 
 
 The order_stream_sha256 of a strategy is SHA-256 over the values of its orders topic's records in offset order, each followed by a \
 newline; the demo's is SHA-256 over the strategies' hex digests, concatenated in the order of their names. The same arguments give \
-the same digests.
+the same digests. What the paper venue fills is not that exact: an order meets the market when it is read.
 
 With --brokers the topics pinion-demo.* on that cluster are deleted and made anew.
 
@@ -137,9 +140,11 @@ fn flow(args: &DemoArgs, view: bool, log: &log::Kept) -> Result<Summary, CliErro
     let group = format!("pinion-demo-{}", wall_ns());
     let loaded = strategies::load(&args.strategies, feed.encoding(), &group)?;
     let orders: Vec<String> = strategies::NAMES.iter().map(|name| orders_topic(name)).collect();
-    let topics: Vec<String> = orders.iter().cloned().chain([MARKET_TOPIC.to_owned()]).collect();
+    let executions = strategies::NAMES.map(executions_topic);
+    let topics: Vec<String> = orders.iter().cloned().chain(executions).chain([MARKET_TOPIC.to_owned()]).collect();
     let broker = Broker::start(args.brokers.as_deref(), &topics)?;
     let reader = OrderReader::start(broker.kafka(), &orders)?;
+    let venue = PaperVenue::start(broker.kafka(), &loaded)?;
     let config = RunConfig {
         source: Source::Strategies(loaded),
         app: AppConfig {
@@ -167,6 +172,7 @@ fn flow(args: &DemoArgs, view: bool, log: &log::Kept) -> Result<Summary, CliErro
             let live = Live {
                 metrics: Arc::clone(&started.metrics),
                 published: Arc::new(Published::default()),
+                venue: venue.latest(),
                 started_ns: mono_ns(),
                 seconds: u64::from(args.seconds),
                 rate: args.rate,
@@ -199,7 +205,9 @@ fn flow(args: &DemoArgs, view: bool, log: &log::Kept) -> Result<Summary, CliErro
         };
         return Err(CliError::Unavailable(format!("{unread} published records did not come back: {why}")));
     }
+    let expected = Expected { records: summary.records, orders: summary.orders.approved };
     add_digests(&mut summary, reader)?;
+    summary.add_paper(venue.finish(expected)?.strategies);
     Ok(summary)
 }
 

@@ -14,7 +14,8 @@ use ratatui::widgets::{Block, BorderType, Cell, LineGauge, Paragraph, Row, Spark
 
 use super::live::{EventRate, Live, lines};
 use super::log::Kept;
-use crate::summary::Summary;
+use crate::paper::StrategyOutcome;
+use crate::summary::{StrategySummary, Summary};
 use crate::summary_text::stage_means;
 use crate::time::{count, duration};
 
@@ -161,15 +162,25 @@ impl Picture {
         let strategies = &self.summary.strategies;
         let header = strategies.keys().map(|name| right(name.clone()).bold());
         let header = Row::new(std::iter::once(Cell::from("orders")).chain(header));
-        let across = |label: String, style: Style, pick: &dyn Fn(&crate::summary::StrategySummary) -> u64| {
+        let across = |label: String, style: Style, pick: &dyn Fn(&StrategySummary) -> u64| {
             let cells = strategies.values().map(|strategy| right(count(pick(strategy))));
             Row::new(std::iter::once(Cell::from(label)).chain(cells)).style(style)
         };
         let of = |counts: &BTreeMap<&'static str, u64>, label: &str| counts.get(label).copied().unwrap_or(0);
         let mut rows = Vec::new();
-        for kind in pinion_runtime::metrics::ORDER_LABELS {
-            rows.push(across(kind.to_owned(), Style::new().green(), &|strategy| of(&strategy.orders, kind)));
-        }
+        rows.push(across("approved".to_owned(), Style::new().green(), &StrategySummary::approved));
+        rows.push(across("filled on paper".to_owned(), Style::new().green(), &|strategy| {
+            strategy.paper.as_ref().map_or(0, |paper| paper.told.fills)
+        }));
+        let on_paper = |label: &str, pick: &dyn Fn(&StrategyOutcome) -> String| {
+            let cells =
+                strategies.values().map(|strategy| right(strategy.paper.as_ref().map_or_else(String::new, pick)));
+            Row::new(std::iter::once(Cell::from(label.to_owned())).chain(cells))
+        };
+        rows.push(on_paper("position", &|paper| {
+            paper.positions.values().next().map_or_else(|| "0".to_owned(), |position| position.net.clone())
+        }));
+        rows.push(on_paper("profit and loss", &|paper| shortened(&paper.pnl)));
         let faults: u64 = self.summary.faults.values().sum();
         let faulty = if faults > 0 { Style::new().red().bold() } else { Style::new().dim() };
         rows.push(across("faults".to_owned(), faulty, &|strategy| strategy.faults.values().sum()));
@@ -218,6 +229,12 @@ impl Picture {
     }
 }
 
+/// An amount with at most two digits behind the point, cut, not rounded.
+fn shortened(amount: &str) -> String {
+    let end = amount.find('.').map_or(amount.len(), |point| amount.len().min(point + 3));
+    amount[..end].to_owned()
+}
+
 fn boxed(title: &str) -> Block<'_> {
     Block::bordered().border_type(BorderType::Rounded).border_style(Style::new().dim()).title(title.bold())
 }
@@ -247,7 +264,7 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     use super::*;
-    use crate::summary::{Quantiles, StrategySummary};
+    use crate::summary::Quantiles;
 
     fn picture() -> Picture {
         let mut summary = Summary { seconds: 5.0, published: Some(10_000), late_sends: Some(3), ..Summary::default() };
@@ -256,6 +273,8 @@ mod tests {
             let mut strategy = StrategySummary::default();
             strategy.orders.extend(ORDER_LABELS.iter().map(|label| (*label, 41)));
             strategy.denied.extend([("message_rate", denied)]);
+            let paper = StrategyOutcome { pnl: "-12.3456".to_owned(), ..StrategyOutcome::default() };
+            strategy.paper = Some(paper);
             summary.strategies.insert(name.to_owned(), strategy);
         }
         summary.orders.denied.insert("message_rate", 12);
@@ -289,6 +308,9 @@ mod tests {
             "sent > 1 ms late",
             "book-imbalance",
             "denied: message_rate",
+            "filled on paper",
+            "profit and loss",
+            "-12.34 ",
             "21.0 us",
             "1.25 ms",
             "2.00 ms",

@@ -302,3 +302,40 @@ fn fees_and_profit_are_exact_and_marked_at_the_exit_side() {
     // -202 + 297 - 101 = -6; fees 0.0404 + 0.0594.
     assert_eq!(account.pnl(), Ok(-6_099_800_000_000_000_000));
 }
+
+#[test]
+fn a_venue_that_closes_cancels_what_works_and_refuses_what_is_on_its_way() {
+    let mut rig = Rig::with_book(&[(99, 5)], &[(101, 5)]);
+    let (resting, partly) = (rig.buy(98, 2), rig.buy(101, 8));
+    rig.quote(2, (99, 5), (101, 5));
+    let late = rig.buy(97, 1);
+    rig.venue.close();
+    rig.reports.extend(std::iter::from_fn(|| rig.venue.report(2)));
+    assert_eq!(rig.told(resting), [(Accepted, 98, 2, 2), (Cancelled, 98, 2, 0)]);
+    assert_eq!(rig.told(partly).last(), Some(&(Cancelled, 101, 8, 0)));
+    assert_eq!((rig.filled(), rig.told(late)), ([(partly, 5)].into(), vec![(Rejected, 97, 1, 0)]));
+    assert_eq!((rig.venue.working_len(), rig.venue.counts().refused[&Refusal::Closed]), (0, 1));
+}
+
+#[test]
+fn a_closing_venue_keeps_no_report_back_for_its_latency() {
+    let mut rig = Rig::new(Latency::fixed(1_000));
+    rig.snapshot(1, &[(99, 5)], &[(101, 5)]);
+    let order = rig.buy(98, 2);
+    rig.quote(1_500, (99, 5), (101, 5));
+    assert_eq!(rig.told(order), [], "its acceptance is on its way");
+    rig.venue.close();
+    rig.reports.extend(std::iter::from_fn(|| rig.venue.report(1_500)));
+    assert_eq!(rig.told(order), [(Accepted, 98, 2, 2), (Cancelled, 98, 2, 0)]);
+}
+
+#[test]
+fn a_venue_that_goes_on_after_another_numbers_on_and_opens_nothing_again() {
+    let mut rig = Rig::new(Latency::fixed(0));
+    rig.venue.resume(40, [id(0)]);
+    rig.snapshot(1, &[(99, 5)], &[(101, 5)]);
+    let (known, new) = (rig.buy(98, 1), rig.buy(98, 1));
+    rig.quote(2, (99, 5), (101, 5));
+    assert_eq!((rig.told(known), rig.told(new)), (vec![], vec![(Accepted, 98, 1, 1)]));
+    assert_eq!((rig.reports[0].sequence, rig.venue.counts().repeated), (41, 1));
+}

@@ -7,8 +7,9 @@ use pinion_runtime::metrics::Latency;
 use pinion_venue::Traded;
 use serde::Serialize;
 
+use super::amount::{decimal, money};
 use super::equity::Point;
-use super::outcome::{Outcome, decimal, money};
+use super::outcome::Outcome;
 use pinion_runtime::event::{Liquidity, Side};
 
 const PAGE: &str = include_str!("page.html");

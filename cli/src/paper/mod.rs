@@ -1,0 +1,255 @@
+//! `pinion paper`: the simulated venue of backtests ([`pinion_venue`]) as a process on Kafka. It reads strategies' orders and their market
+//! data and reports what became of the orders, as a gateway to a real venue would.
+//!
+//! It keeps nothing: what an earlier one left open is read from Kafka and ended ([`recover`]). Two at once would fill twice: the
+//! younger takes over, the older ends.
+
+mod desk;
+mod listen;
+mod outcome;
+mod recover;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Duration;
+
+use clap::Args;
+use pinion_runtime::args::{LevelFilter, LogFormat, log_to_stderr};
+use pinion_runtime::clock::{mono_ns, wall_ns};
+use pinion_runtime::kafka::Kafka;
+use pinion_runtime::kafka::log::LogReader;
+use pinion_runtime::kafka::tail::Tail;
+use pinion_runtime::run::RunError;
+use pinion_spec::strategy::Strategy;
+use pinion_venue::{Fees, Latency, Model};
+
+use crate::capture::Frame;
+use crate::error::CliError;
+use crate::inspect::Format;
+use crate::publish::{Destination, Sender, Sent};
+use crate::signal;
+use desk::{Desk, Read};
+use listen::Listen;
+pub(crate) use outcome::{Outcome, StrategyOutcome};
+use recover::{Left, unreadable};
+
+/// How the venue signs its reports: this, and when it was started.
+const REPORTER: &str = "paper-";
+/// Between two looks at the clock while something is due.
+const LOOK: Duration = Duration::from_millis(1);
+/// And while nothing is.
+const IDLE: Duration = Duration::from_millis(50);
+/// Between two lines of the log.
+const LINE_NS: u64 = 10_000_000_000;
+
+/// Fills strategies' orders on Kafka at a simulated venue
+///
+/// Reads the orders topics and the market data of strategies that run elsewhere (`pinion run`, a cluster), and writes execution reports to
+/// the topic of each one's `pinion-execution` input. The venue is that of `pinion backtest`. Ends on Ctrl-C or SIGTERM: what works is
+/// cancelled then, and a summary is written.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pinion paper strategy.yaml --brokers localhost:9092
+  pinion paper maker.yaml taker.yaml --brokers localhost:9092 --latency 500us..5ms --fees=-0.5,2
+  pinion paper strategy.yaml -n desk-7 --brokers kafka:9093 --kafka-properties tls.properties --format json
+
+Orders and market data are read from their topics' ends. What an earlier paper venue left working is cancelled first, and orders that \
+came while there was none are rejected. Reports are signed `paper-...`; where anybody else reports on these orders, nothing is begun.
+
+Exit codes: 0 ended as asked; 64 a bad file or command line, or somebody else trades for a strategy; 69 the broker cannot be reached or \
+did not take all reports, or a younger paper venue has taken over; 70 our fault")]
+pub struct PaperArgs {
+    /// The strategies' files
+    #[arg(value_name = "FILE.yaml", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Brokers to ask for the cluster
+    #[arg(long, value_name = "HOST:PORT,..", env = "PINION_BROKERS")]
+    pub brokers: String,
+    /// A properties file with more client settings: TLS, SASL. Secrets belong there
+    #[arg(long, value_name = "FILE")]
+    pub kafka_properties: Option<PathBuf>,
+    /// The namespace that the strategies run in, in the place of what their files say
+    #[arg(long, short, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// One way to the venue and one way back: fixed, or drawn; see `pinion backtest`
+    #[arg(long, value_name = "TIME|TIME..TIME", default_value_t = Model::default().latency)]
+    pub latency: Latency,
+    /// Of the notional, in basis points; a rebate below zero
+    #[arg(long, value_name = "MAKER,TAKER", default_value_t = Model::default().fees, allow_hyphen_values = true)]
+    pub fees: Fees,
+    /// What latencies are drawn from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// How to write the summary
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// Runs until a signal, and writes the summary.
+///
+/// # Errors
+/// [`CliError`]; the summary has been written where reports were lost.
+pub fn run(args: &PaperArgs) -> Result<(), CliError> {
+    log_to_stderr(LogFormat::Text, LevelFilter::INFO);
+    let strategies = listen::strategies(&args.files, args.namespace.as_deref())?;
+    let kafka = Kafka::of(&args.brokers, args.kafka_properties.as_deref()).map_err(RunError::from)?;
+    let model = Model { latency: args.latency, fees: args.fees, seed: args.seed };
+    let stop = signal::stop()?;
+    let mut paper = Paper::start(&kafka, &strategies, model, &stop)?;
+    let mut said_ns = mono_ns();
+    while paper.turn()? {
+        let now_ns = mono_ns();
+        if now_ns - said_ns >= LINE_NS {
+            tracing::info!("{}", paper.outcome()?.line());
+            said_ns = now_ns;
+        }
+    }
+    let (outcome, lost) = paper.end()?;
+    match args.format {
+        Format::Text => crate::output::text(&outcome.to_string()),
+        Format::Json => crate::output::json(&outcome)?,
+    }
+    match lost {
+        0 => Ok(()),
+        lost => Err(CliError::Unavailable(format!(
+            "{lost} reports were not acknowledged by {}; the next paper venue ends what they were about",
+            args.brokers
+        ))),
+    }
+}
+
+/// The venue at work.
+pub(crate) struct Paper<'a> {
+    desk: Desk,
+    tail: Tail,
+    /// By topic of executions.
+    senders: BTreeMap<String, Sender<'a>>,
+    /// When it was started, wall ns.
+    started: u64,
+    stop: &'a Receiver<()>,
+    stopped: bool,
+}
+
+impl<'a> Paper<'a> {
+    /// Ends what an earlier venue left, and listens from now on.
+    ///
+    /// # Errors
+    /// [`CliError`] for what cannot be listened to or written to.
+    pub(crate) fn start(
+        kafka: &'a Kafka,
+        strategies: &'a [Strategy],
+        model: Model,
+        stop: &'a Receiver<()>,
+    ) -> Result<Self, CliError> {
+        let listen = Listen::of(strategies)?;
+        let mut log = LogReader::new(kafka.clone());
+        let places = places(&log, &listen)?;
+        let left = Left::read(&mut log, &listen.members, &listen.instruments, &places)?;
+        let mut senders = BTreeMap::new();
+        for input in strategies.iter().flat_map(|strategy| &strategy.spec.inputs) {
+            if listen.members.iter().any(|member| member.executions.as_ref() == Some(&input.topic))
+                && !senders.contains_key(&input.topic)
+            {
+                let to = Destination { kafka, topic: &input.topic, partition: None };
+                senders.insert(input.topic.clone(), Sender::connect(to, stop)?);
+            }
+        }
+        let started = wall_ns();
+        let mut desk = Desk::new(listen, model, format!("{REPORTER}{started}"));
+        let (reports, ended, sequence) = left.end();
+        desk.resume(sequence, ended);
+        if !reports.is_empty() {
+            tracing::info!("{} orders of before are over: nobody was there to fill them", reports.len());
+        }
+        reports.iter().for_each(|report| desk.tell(report));
+        let tail = Tail::start(kafka, &places).map_err(|error| CliError::Unavailable(error.to_string()))?;
+        let mut paper = Self { desk, tail, senders, started, stop, stopped: false };
+        paper.send()?;
+        tracing::info!(strategies = strategies.len(), "the paper venue is open");
+        Ok(paper)
+    }
+
+    /// Takes one record, or lets time pass, and writes what is due. False when it is to end.
+    ///
+    /// # Errors
+    /// [`CliError`] where topics cannot be read or written, or a younger venue has taken over.
+    pub(crate) fn turn(&mut self) -> Result<bool, CliError> {
+        let wait = if self.desk.is_waiting() { LOOK } else { IDLE };
+        match self.tail.poll(wait).map_err(|error| unreadable("of orders or market data", &error))? {
+            None => self.desk.pass(mono_ns())?,
+            Some(tailed) if self.desk.is_market(tailed.topic()) => {
+                self.desk.market(tailed.topic(), &tailed.record(), mono_ns())?;
+            }
+            Some(tailed) if self.senders.contains_key(tailed.topic()) => {
+                let younger = recover::started(tailed.record().value).filter(|started| *started > self.started);
+                if younger.is_some() {
+                    let topic = tailed.topic();
+                    return Err(CliError::Unavailable(format!(
+                        "another paper venue writes to {topic} and has taken over"
+                    )));
+                }
+            }
+            Some(tailed) => self.desk.order(tailed.topic(), tailed.record().value, mono_ns()),
+        }
+        self.send()?;
+        self.stopped |= !matches!(self.stop.try_recv(), Err(TryRecvError::Empty));
+        Ok(!self.stopped)
+    }
+
+    /// What it has read so far.
+    pub(crate) fn read(&self) -> Read {
+        self.desk.read()
+    }
+
+    /// What it has come to so far.
+    ///
+    /// # Errors
+    /// [`CliError::Usage`] for sums that do not fit.
+    pub(crate) fn outcome(&mut self) -> Result<Outcome, CliError> {
+        self.desk.outcome()
+    }
+
+    /// Cancels what works and waits for the last reports to be written; what it came to, and how many reports were lost.
+    ///
+    /// # Errors
+    /// As [`Paper::turn`].
+    pub(crate) fn end(mut self) -> Result<(Outcome, u64), CliError> {
+        self.desk.close();
+        self.send()?;
+        let delivered = self.senders.values().map(|sender| sender.finish().acked).sum::<u64>();
+        let outcome = self.desk.outcome()?;
+        let written: u64 = outcome.strategies.values().map(|strategy| strategy.told.reports).sum();
+        Ok((outcome, written.saturating_sub(delivered)))
+    }
+
+    fn send(&mut self) -> Result<(), CliError> {
+        for report in self.desk.take_outgoing() {
+            let Some(sender) = self.senders.get(&report.topic) else { continue };
+            let frame = Frame { ts_recv: report.ts_recv, value: &report.value };
+            if let Sent::Stopped = sender.send(&frame, Some(&report.key))? {
+                self.stopped = true;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every partition that is listened to, with its end.
+fn places(log: &LogReader, listen: &Listen) -> Result<Vec<(String, u16, u64)>, CliError> {
+    let mut topics: BTreeSet<&String> = listen.markets.iter().map(|market| &market.topic).collect();
+    topics.extend(listen.members.iter().flat_map(|member| std::iter::once(&member.orders).chain(&member.executions)));
+    let mut places = Vec::new();
+    for topic in topics {
+        let only = listen.markets.iter().find(|market| market.topic == *topic);
+        let only = only.and_then(|market| market.partitions.as_ref());
+        for partition in 0..log.partitions(topic).map_err(|error| unreadable(topic, &error))? {
+            if only.is_none_or(|only| only.contains(&partition)) {
+                let (_, end) = log.bounds(topic, partition).map_err(|error| unreadable(topic, &error))?;
+                places.push((topic.clone(), partition, end));
+            }
+        }
+    }
+    Ok(places)
+}
