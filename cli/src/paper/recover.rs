@@ -222,11 +222,11 @@ mod tests {
         let mut decoder = Decoder::new(Encoding::PinionExecution, "paper", &declared).unwrap();
         orders.iter().for_each(|offset| left.order(order(*offset).as_bytes(), &members, &instruments));
         let record = |value| Record { value, key: None, ts_recv: 90 };
-        let ours = reports.iter().fold(true, |ours, value| left.report(&record(value), &members, &mut decoder) && ours);
+        let ours: Vec<bool> = reports.iter().map(|value| left.report(&record(value), &members, &mut decoder)).collect();
         let (reports, ended, last) = left.end();
         assert!(orders.iter().all(|offset| ended.contains(&id(*offset))), "nothing is opened again");
         assert!(reports.iter().all(|report| report.sequence <= last));
-        (reports, ours)
+        (reports, ours.iter().all(|ours| *ours))
     }
 
     #[test]
