@@ -40,6 +40,7 @@ mod pods;
 mod python;
 mod registry;
 mod replay;
+mod risk_guide;
 mod scale;
 mod scaling;
 mod secured;
