@@ -20,6 +20,7 @@ mod executions;
 mod flow;
 mod freeze;
 mod group;
+mod guides;
 mod halting;
 mod images;
 mod isolation;
