@@ -25,7 +25,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::market::{orders, run_whole, topic_of, values};
 
-fn hash(stream: &[u8]) -> String {
+pub(crate) fn hash(stream: &[u8]) -> String {
     Sha256::digest(stream).iter().fold(String::new(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex

@@ -128,11 +128,11 @@ fn the_commands_of_the_guide_to_replay_give_the_same_orders() {
     reader.names = vec![("localhost:9092", broker.address())];
     let strategy = strategies::example_on(broker, "record-only", market);
     put(&reader, "strategy.yaml", &strategy);
-    let (end, group) = (broker.end_of(market).offset().unwrap(), strategy.spec.inputs[0].group.as_ref().unwrap());
+    let (end, group) = (broker.end_of(market).offset().unwrap(), strategy.group());
 
     let [run, replay] = &commands(page)[..] else { panic!("{page} has two commands") };
     let mut running = Running::start(&reader, run);
-    until("every record to be read", WHOLE, || (broker.committed(group, market).get(&0) == Some(&end)).then_some(()));
+    until("every record to be read", WHOLE, || (broker.committed(&group, market).get(&0) == Some(&end)).then_some(()));
     kill_process(Pid::from_child(&running.0), Signal::TERM).unwrap();
     running.wait();
     let said = reader.run(replay);
