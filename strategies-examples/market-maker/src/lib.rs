@@ -205,27 +205,28 @@ fn as_units(amount: i128) -> f64 {
 
 /// Sends an order, moves the one that rests, or takes it back.
 fn rest(host: &mut impl Host, instrument_id: u64, replace: i64, resting: &mut Resting, wanted: Option<(Price, Size)>) {
-    match wanted {
-        _ if resting.waiting => {}
-        Some((price, room)) if resting.order_id == 0 => {
-            if room > Size::ZERO {
-                let order = NewOrder::limit(instrument_id, resting.side, price, room);
-                resting.order_id = host.submit(&order.time_in_force(TimeInForce::PostOnly));
-                (resting.price, resting.waiting) = (price, true);
-            }
-        }
-        Some((price, room)) => {
-            if price.0.abs_diff(resting.price.0) >= replace.unsigned_abs() && room > Size::ZERO {
-                host.modify(resting.order_id, price, resting.filled + room);
-                (resting.price, resting.waiting) = (price, true);
-            }
-        }
-        None if resting.order_id != 0 => {
+    if resting.waiting {
+        return;
+    }
+    let is_new = resting.order_id == 0;
+    let Some((price, room)) = wanted else {
+        if !is_new {
             host.cancel(resting.order_id);
             resting.waiting = true;
         }
-        None => {}
+        return;
+    };
+    let is_off = is_new || price.0.abs_diff(resting.price.0) >= replace.unsigned_abs();
+    if !is_off || room == Size::ZERO {
+        return;
     }
+    if is_new {
+        let order = NewOrder::limit(instrument_id, resting.side, price, room);
+        resting.order_id = host.submit(&order.time_in_force(TimeInForce::PostOnly));
+    } else {
+        host.modify(resting.order_id, price, resting.filled + room);
+    }
+    (resting.price, resting.waiting) = (price, true);
 }
 
 pinion_strategy::export!(MarketMaker);
