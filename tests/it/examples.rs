@@ -7,7 +7,7 @@ use pinion_spec::strategy::Encoding;
 use pinion_tests::captures::project_root;
 use pinion_tests::kafka::Broker;
 use pinion_tests::python::python;
-use pinion_tests::results::{examples, page, table, with_table};
+use pinion_tests::results::{examples, moved_by, page, table, with_table};
 use pinion_tests::runtime::{Runtime, is_clean};
 
 #[test]
@@ -22,6 +22,13 @@ fn every_example_comes_to_what_its_page_says() {
         let current = with_table(&text, &table).unwrap_or_else(|error| panic!("{}: {error}", page.display()));
         assert!(text == current, "{} is stale: run `make examples`\n{table}", page.display());
     }
+}
+
+#[test]
+fn the_pairs_page_moves_the_perpetual_as_its_result_was_made() {
+    let Some(by) = moved_by() else { return };
+    let text = std::fs::read_to_string(page("spot-perp")).unwrap();
+    assert!(text.contains(&format!("int(t) + {by}}}")), "the page's command moves it by something else than {by}");
 }
 
 #[test]

@@ -63,7 +63,7 @@ pub fn table(name: &str) -> Option<String> {
         ],
         Runs::AsOne => {
             let scratch = Scratch::new();
-            let moved = moved_to(&scratch, &perpetual, &spot);
+            let moved = moved(&scratch, &perpetual, moved_by()?);
             let data = [argument("binance.spot.btcusdt=", &spot), argument("binance.usdm.btcusdt=", &moved)];
             vec![(
                 "the pair, the perpetual of 2024-08-08 moved to the spot of 2024-08-09",
@@ -97,10 +97,19 @@ fn run(file: &Path, data: &[String]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{}: {error}: {said}", file.display()))
 }
 
-/// A capture with its times moved so that it begins when another one does.
-fn moved_to(scratch: &Scratch, capture: &Path, other: &Path) -> PathBuf {
-    let (mut frames, others) = (frames(capture), self::frames(other));
-    let by = others[0].ts_recv - frames[0].ts_recv;
+/// By how many ns the perpetual is moved so that it begins when spot does; `None`, said out loud, where a capture is not there.
+///
+/// # Panics
+/// If a capture holds nothing.
+#[must_use]
+pub fn moved_by() -> Option<u64> {
+    let [spot, perpetual] = [SPOT.path()?, USDM.path()?].map(|path| frames(&path)[0].ts_recv);
+    Some(spot - perpetual)
+}
+
+/// A capture with its times moved.
+fn moved(scratch: &Scratch, capture: &Path, by: u64) -> PathBuf {
+    let mut frames = frames(capture);
     let mut text = Vec::new();
     for frame in &mut frames {
         text.extend(format!("{} ", frame.ts_recv + by).as_bytes());

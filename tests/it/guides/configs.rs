@@ -18,6 +18,8 @@ use super::{Rule, held};
 pub(super) enum Yaml {
     /// `pinion run` and the cluster take it.
     Strategy,
+    /// A strategy's inputs alone.
+    Inputs,
     /// The apiserver does, by the project's definitions.
     Resource,
     /// A pod's spec, in part: the apiserver does.
@@ -34,6 +36,7 @@ pub(super) fn yaml(block: &Block) -> Result<Yaml, String> {
     match (value["apiVersion"].as_str(), value["kind"].as_str()) {
         (Some("pinion.dev/v1alpha1"), Some("Strategy")) => Ok(Yaml::Strategy),
         (Some("pinion.dev/v1alpha1"), Some(_)) => Ok(Yaml::Resource),
+        _ if has("inputs") => Ok(Yaml::Inputs),
         _ if has("scrape_configs") => Ok(Yaml::Prometheus),
         _ if has("providers") => Ok(Yaml::Grafana),
         _ if has("cpuManagerPolicy") => Ok(Yaml::Kubelet),
@@ -58,6 +61,20 @@ fn every_strategy_of_the_documentation_is_one() {
         let strategies = pinion_spec::parse(text, place).unwrap_or_else(|errors| panic!("{errors}"));
         assert_eq!(strategies.len(), 1, "{place}");
     });
+}
+
+#[test]
+fn inputs_of_the_documentation_are_those_of_a_strategy() {
+    let parsed = |place: &str, text: &str| {
+        let mut spec: Value = serde_saphyr::from_str(text).unwrap();
+        spec["module"] = json!({"file": "a.wasm"});
+        spec["outputs"] = json!({"orders": {"topic": "orders"}});
+        let (version, metadata) = ("pinion.dev/v1alpha1", json!({"name": "a"}));
+        let strategy = json!({"apiVersion": version, "kind": "Strategy", "metadata": metadata, "spec": spec});
+        pinion_spec::parse(&strategy.to_string(), place).map_err(|errors| errors.to_string())
+    };
+    each(Yaml::Inputs, |place, text| assert_eq!(parsed(place, text).unwrap()[0].spec.inputs.len(), 2, "{place}"));
+    assert!(parsed("here", "inputs: [{topic: a, encodings: binance-spot}]").unwrap_err().contains("encodings"));
 }
 
 #[test]
