@@ -12,7 +12,7 @@ RELEASE := $(CARGO_TARGET_DIR)/release
 DEMO_FLAGS := $(if $(SECONDS),--seconds '$(SECONDS)') $(if $(RATE),--rate '$(RATE)') $(if $(DATA),--data '$(DATA)') \
 	$(if $(BROKERS),--brokers '$(BROKERS)') $(if $(FORMAT),--format '$(FORMAT)')
 
-.PHONY: help demo build strategies images test test-quick bench fuzz fmt reference lint kafka kube setup setup-strategies setup-tests
+.PHONY: help demo build strategies images examples test test-quick bench fuzz fmt reference lint kafka kube setup setup-strategies setup-tests
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,10 @@ build: setup ## build the programs
 strategies: setup-strategies ## build the example strategies to WebAssembly, beside their sources
 	cargo build --workspace --bins
 	@$(PINION) build strategies-examples/*/
+
+examples: strategies ## run the examples over the captures and write what they come to into their pages
+	cargo build --workspace --example example-results
+	@$(CARGO_TARGET_DIR)/debug/examples/example-results
 
 images: setup ## the images of runtime and operator as OCI archives: path, digest, bytes of a pull. Builds a release; needs python3
 	cargo build --release -p pinion-runtime -p pinion-operator --bins

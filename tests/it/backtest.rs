@@ -25,7 +25,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::market::{orders, run_whole, topic_of, values};
 
-fn hash(stream: &[u8]) -> String {
+pub(crate) fn hash(stream: &[u8]) -> String {
     Sha256::digest(stream).iter().fold(String::new(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex
@@ -387,7 +387,7 @@ fn the_commands_of_the_guide_run_as_they_stand_there() {
     let Some(path) = SPOT.path() else { return };
     let page = std::fs::read_to_string(project_root().join("docs/guide/backtest.md")).unwrap();
     let commands: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("pinion backtest ")).collect();
-    assert_eq!(commands.len(), 2);
+    assert_eq!(commands.len(), 5);
     for command in commands {
         let args = command
             .split(' ')

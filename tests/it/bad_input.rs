@@ -1,5 +1,7 @@
 //! What is wrong in the world is counted, told and set aside, and what is right goes on.
 
+mod author;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -23,6 +23,7 @@ pub mod prometheus;
 pub mod python;
 pub mod registry;
 pub mod require;
+pub mod results;
 pub mod rig;
 pub mod runtime;
 pub mod scratch;

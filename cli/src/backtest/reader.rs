@@ -150,6 +150,10 @@ fn read_next(
             Ok(_) if out.len() == from => out.push(decode::nothing(ts_recv)),
             Ok(_) => {}
             Err(error) => {
+                // The end of the file, not a bad record among good ones: what comes after it is missing.
+                if let Some(cut) = capture.cut(&error) {
+                    return Err(cut.into());
+                }
                 *tally.decode_errors.entry(error.reason()).or_default() += 1;
                 out.push(decode::nothing(0));
             }

@@ -30,6 +30,8 @@ pub struct Recorder {
     pub asks: Vec<Level>,
     /// Log lines.
     pub logs: Vec<String>,
+    /// Gauges as they were last set.
+    pub gauges: BTreeMap<String, f64>,
     next_order_id: u64,
 }
 
@@ -83,7 +85,9 @@ impl Host for Recorder {
         levels.get(usize::try_from(depth).ok()?).copied()
     }
 
-    fn metric_set(&mut self, _name: &str, _value: f64) {}
+    fn metric_set(&mut self, name: &str, value: f64) {
+        self.gauges.insert(name.to_owned(), value);
+    }
 
     fn log(&mut self, _level: LogLevel, message: &str) {
         self.logs.push(message.to_owned());

@@ -210,7 +210,7 @@ impl Broker {
         End { consumer, topic: topic.to_owned() }
     }
 
-    /// What a consumer group has committed for a topic.
+    /// What a consumer group has committed for a topic; nothing yet while its coordinator is still on its way to it.
     ///
     /// # Panics
     /// If the broker does not answer.
@@ -221,7 +221,10 @@ impl Broker {
         for partition in partitions(&consumer, topic) {
             list.add_partition(topic, partition);
         }
-        let committed = consumer.committed_offsets(list, REQUEST).expect("ask for committed offsets");
+        let committed = match consumer.committed_offsets(list, REQUEST) {
+            Err(KafkaError::MetadataFetch(RDKafkaErrorCode::NotCoordinator)) => return Committed::new(),
+            committed => committed.expect("ask for committed offsets"),
+        };
         let known = committed.elements().into_iter().filter_map(|element| match element.offset() {
             Offset::Offset(offset) => Some((element.partition(), offset)),
             _ => None,

@@ -187,7 +187,7 @@ fn kafka_folder() -> PathBuf {
 }
 
 /// A port that nothing listens on, each time another.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let spread = u16::try_from(std::process::id() % u32::from(PORTS)).expect("below PORTS");
     loop {
@@ -197,6 +197,39 @@ pub(crate) fn free_port() -> u16 {
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
+    }
+}
+
+/// Kafka's own programs, by the names under which Kafka has them.
+pub const PROGRAMS: [(&str, &str); 5] = [
+    ("kafka-topics.sh", "org.apache.kafka.tools.TopicCommand"),
+    ("kafka-configs.sh", "kafka.admin.ConfigCommand"),
+    ("kafka-acls.sh", "org.apache.kafka.tools.AclCommand"),
+    ("kafka-consumer-groups.sh", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"),
+    ("kafka-console-consumer.sh", "org.apache.kafka.tools.consumer.ConsoleConsumer"),
+];
+
+/// Puts Kafka's own programs into a folder; `false`, said out loud, where they cannot be had.
+///
+/// # Panics
+/// If they cannot be written.
+#[must_use]
+pub fn put_programs(folder: &Path) -> bool {
+    match jars() {
+        Ok(jars) => {
+            write_programs(&jars, folder);
+            true
+        }
+        Err(why) => {
+            skip(&why);
+            false
+        }
+    }
+}
+
+fn write_programs(jars: &Path, folder: &Path) {
+    for (name, class) in PROGRAMS {
+        process::write_tool(jars, class, &folder.join(name)).expect("write a script");
     }
 }
 

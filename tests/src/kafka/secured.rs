@@ -151,13 +151,7 @@ impl Secured {
     /// # Panics
     /// If they cannot be written.
     pub fn put_tools(&self, folder: &Path) {
-        for (name, class) in [
-            ("kafka-topics.sh", "org.apache.kafka.tools.TopicCommand"),
-            ("kafka-configs.sh", "kafka.admin.ConfigCommand"),
-            ("kafka-acls.sh", "org.apache.kafka.tools.AclCommand"),
-        ] {
-            process::write_tool(&self.broker.jars, class, &folder.join(name)).expect("write a script");
-        }
+        super::write_programs(&self.broker.jars, folder);
         let put = |name: &str, from: PathBuf| fs::copy(from, folder.join(name)).expect("copy a file");
         put("admin.properties", self.broker.dir.join(ADMIN_SETTINGS));
         put("ca.pem", authority(&self.broker.dir));
