@@ -18,7 +18,7 @@
 //!   would have to be remembered. A file's header knows names; `pinion inspect` shows them.
 //! - Prices are at 1e-9 as they are; sizes come at the instrument's exponent. A price of 2^63 - 1 is an empty side, and the largest
 //!   size says that there is none.
-//! - `ts_recv` is the record's own, `ts_event` the header's; 2^64 - 1 is none.
+//! - `ts_recv` is the record's own, `ts_event` the header's; 2^64 - 1 is none, and so is 0: then the Kafka record's time counts.
 //! - `side` of a trade is the aggressor's: `B` bought, `A` sold, `N` is not told. A letter that an action or a side cannot be refuses
 //!   the record.
 //! - A book of ten levels is a snapshot each time and has no sequence: the venue's own counts messages of a channel and not of an
@@ -104,9 +104,13 @@ pub fn ts_recv(record: &[u8]) -> u64 {
         Kind::Status => prefix(record).map(|status: Status| status.ts_recv),
         Kind::Skipped(_) => None,
     };
-    let told = told.map_or(TIME_NONE, zerocopy::little_endian::U64::get);
-    let told = if told == TIME_NONE { header.ts_event.get() } else { told };
-    if told == TIME_NONE { 0 } else { told }
+    let told = told.and_then(|told| known(told.get()));
+    told.or_else(|| known(header.ts_event.get())).unwrap_or(0)
+}
+
+/// A time, where one is told: 2^64 - 1 is none, and 0 is what a writer leaves that never set it.
+const fn known(time: u64) -> Option<u64> {
+    if matches!(time, 0 | TIME_NONE) { None } else { Some(time) }
 }
 
 fn prefix<T: FromBytes + KnownLayout + Immutable>(bytes: &[u8]) -> Option<T> {
@@ -325,8 +329,8 @@ impl Message<'_, '_> {
             instrument_id: symbol.id,
             publisher_id: self.publisher_id,
             flags: u32::from(flags) & FLAG_SNAPSHOT,
-            ts_event: if ts_event == TIME_NONE { 0 } else { ts_event },
-            ts_recv: if ts_recv == TIME_NONE { self.record.ts_recv } else { ts_recv },
+            ts_event: known(ts_event).unwrap_or(0),
+            ts_recv: known(ts_recv).unwrap_or(self.record.ts_recv),
             sequence: sequence.into(),
         }
     }

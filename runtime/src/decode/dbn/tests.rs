@@ -251,6 +251,18 @@ fn empty_sides_and_sizes_and_times_that_there_are_none_of_are_told_as_such() {
     assert_eq!(ts_recv(&header(0x20, 16)), 1_700_000_000_000_000_001);
 }
 
+/// Found by the fuzzer: a state of the market whose receive time was never set had 1970 as its time, and stopped the stream's clock.
+#[test]
+fn a_receive_time_of_nought_is_none() {
+    let record = [
+        0x0a, 0x12, 0x01, 0x00, 0x6a, 0x15, 0x00, 0x00, 0x00, 0x60, 0x87, 0x02, 0xff, 0xff, 0x7f, 0x00, 0, 0, 0, 0, 0,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0,
+    ];
+    let (_, events) = decode(&record).unwrap();
+    assert_eq!((events.len(), events[0].head.ts_recv, events[0].head.ts_event), (1, RECV, 36_028_792_766_423_040));
+    assert_eq!(ts_recv(&record), 36_028_792_766_423_040, "the venue's, where no capture is told");
+}
+
 #[test]
 fn sizes_come_at_the_instruments_exponent_and_the_largest_fits() {
     let declared = Instrument {
