@@ -40,12 +40,18 @@ impl CliError {
     /// The process's exit code.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self {
+        ExitCode::from(self.code())
+    }
+
+    /// The same as a number.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match self {
             Self::Usage(_) => exit::USAGE,
             Self::Unavailable(_) => exit::UNAVAILABLE,
             Self::Differs(_) => exit::DIFFERS,
             Self::Internal(_) => exit::SOFTWARE,
             Self::Run(error) => error.exit_code(),
-        })
+        }
     }
 }

@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod command;
 pub mod contract;
 pub mod demo;
+pub mod dev;
 pub mod error;
 mod events;
 pub mod inspect;

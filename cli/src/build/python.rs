@@ -69,7 +69,7 @@ pub(super) fn build(folder: &Path, cache: &Cache) -> Result<(Vec<u8>, bool), Bui
     Ok((component, false))
 }
 
-/// What of a folder becomes part of its component: every file but tests, what is hidden, and components.
+/// What of a folder becomes part of its component: every file but tests, what is hidden, components, captures and results.
 fn files(folder: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, BuildError> {
     let mut files = Vec::new();
     let (mut folders, mut bytes) = (vec![PathBuf::new()], 0);
@@ -79,13 +79,15 @@ fn files(folder: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, BuildError> {
             let entry = entry.map_err(|error| io_error(&here, error))?;
             let name = entry.file_name();
             let (path, shown) = (inner.join(&name), name.to_string_lossy().into_owned());
-            if shown.starts_with('.') || shown.ends_with(".wasm") || SKIPPED_FOLDERS.contains(&shown.as_str()) {
+            if shown.starts_with('.') || super::is_product(&shown) || SKIPPED_FOLDERS.contains(&shown.as_str()) {
                 continue;
             }
             let whole = folder.join(&path);
             let kind = fs::metadata(&whole).map_err(|error| io_error(&whole, error))?;
             if kind.is_dir() {
-                folders.push(path);
+                if !super::is_result(&whole) {
+                    folders.push(path);
+                }
                 continue;
             }
             bytes += kind.len();
