@@ -22,6 +22,14 @@ pub enum CliError {
     /// Our own fault: exit code 70.
     #[error("{0} (this is a fault of pinion's; please report it)")]
     Internal(String),
+    /// A step failed and has been told with its words; here is which, and its exit code.
+    #[error("it ended at the step {step}")]
+    Told {
+        /// The step.
+        step: &'static str,
+        /// Its exit code.
+        code: u8,
+    },
     /// The runtime did not start, or did not end well; it knows whose fault that is.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -51,6 +59,7 @@ impl CliError {
             Self::Unavailable(_) => exit::UNAVAILABLE,
             Self::Differs(_) => exit::DIFFERS,
             Self::Internal(_) => exit::SOFTWARE,
+            Self::Told { code, .. } => *code,
             Self::Run(error) => error.exit_code(),
         }
     }

@@ -17,6 +17,7 @@ pub mod inspect;
 pub mod new;
 mod output;
 pub mod paper;
+mod progress;
 pub mod publish;
 pub mod push;
 pub mod replay;

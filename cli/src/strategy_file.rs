@@ -11,6 +11,10 @@ use pinion_runtime::sandbox::{Compiler, Module, Sandbox, SandboxConfig};
 use pinion_spec::strategy::{AssignmentMode, Strategy};
 
 use crate::error::CliError;
+use crate::progress::Late;
+
+/// What a module's first load on a machine is spent on.
+pub(crate) const COMPILING: &str = "compiling the module for this machine (once; it is kept)";
 
 /// The one strategy of a file, whose module is there.
 ///
@@ -59,6 +63,7 @@ pub(crate) fn module(
 ) -> Result<Module, CliError> {
     let pulled = cache.cloned().unwrap_or_else(default_cache).join("pulled");
     let loader = Loader::new(Arc::new(sandbox(cache)?), Registry::new(registry.config()), pulled);
+    let _progress = Late::begin(COMPILING);
     let module = loader.module(strategy, &file.display().to_string(), base(file)).map_err(RunError::from)?;
     Ok(module)
 }

@@ -8,7 +8,6 @@ mod cache;
 mod component;
 mod error;
 mod place;
-mod progress;
 mod python;
 mod rust;
 mod toolchain;

@@ -13,7 +13,9 @@ use super::running::Running;
 use super::tell::{Done, Teller, Told, short};
 use crate::build::{self, Component};
 use crate::error::CliError;
+use crate::progress::Late;
 use crate::sample::made::{self, Made};
+use crate::strategy_file::COMPILING;
 use crate::time::count;
 use crate::{backtest, check, strategy_file};
 
@@ -63,17 +65,18 @@ impl<'a> Bench<'a> {
     /// Does all steps and tells them.
     ///
     /// # Errors
-    /// What the step that failed failed for. It has been told.
+    /// Which step failed. What for has been told.
     pub(super) fn cycle(&mut self, changed: &[String]) -> Result<(), CliError> {
         self.cycles += 1;
         let mut told = self.teller.begin(self.cycles, changed);
         let outcome = self.steps(&mut told);
+        let step = told.failed();
         let runs = match (&self.running, &self.strategy) {
             (Some(running), Some(strategy)) => Some((running.address(), running.module(strategy))),
             _ => None,
         };
         self.teller.end(told, outcome.as_ref().err(), runs)?;
-        outcome
+        outcome.map_err(|error| CliError::Told { step, code: error.code() })
     }
 
     fn steps(&mut self, told: &mut Told) -> Result<(), CliError> {
@@ -134,10 +137,12 @@ impl<'a> Bench<'a> {
             });
         }
         self.held = None;
-        let module = teller.quiet(told, "compile", || {
-            self.sandbox.load(&component.bytes).map_err(|error| {
+        let module = teller.step(told, "compile", || {
+            let _progress = Late::begin(COMPILING);
+            let module = self.sandbox.load(&component.bytes).map_err(|error| {
                 CliError::Usage(format!("{}: {}", self.source.display(), pinion_runtime::args::chain(&error)))
-            })
+            })?;
+            Ok(Done::new(module, "for this machine".to_owned(), Value::Null))
         })?;
         let records = self.args.records;
         teller.step(told, "check", || {

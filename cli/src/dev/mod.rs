@@ -9,6 +9,7 @@ mod folder;
 mod running;
 mod tell;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ use tell::Teller;
 
 /// Between two looks at the folder. A change is taken when nothing has changed from one look to the next.
 const LOOK: Duration = Duration::from_millis(250);
+/// Looks after which a change is taken though files still change: something writes there without end, a log perhaps.
+const LOOKS_MAX: usize = 20;
 
 /// Watches a strategy's folder: builds, checks and backtests each change, and swaps it into a running strategy
 ///
@@ -76,7 +79,7 @@ pub struct DevArgs {
 /// Goes round for ever, or once.
 ///
 /// # Errors
-/// What cannot be begun; with `--once` what a step failed for. Without it a failed step is told, and the loop goes on.
+/// What cannot be begun; with `--once` which step failed. Without it a failed step is told, and the loop goes on.
 pub fn run(args: &DevArgs) -> Result<(), CliError> {
     log_to_stderr(LogFormat::Text, LevelFilter::ERROR);
     let file = if args.path.is_dir() { args.path.join("strategy.yaml") } else { args.path.clone() };
@@ -106,15 +109,15 @@ pub fn run(args: &DevArgs) -> Result<(), CliError> {
     }
 }
 
-/// What has changed, once nothing changes any more.
+/// What has changed, once nothing changes any more or that has been waited for long enough.
 fn until_changed(folder: &mut Folder) -> Result<Vec<String>, CliError> {
-    let mut changed = Vec::new();
+    let (mut changed, mut looks) = (BTreeSet::new(), 0);
     loop {
         let more = folder.changes()?;
-        if more.is_empty() && !changed.is_empty() {
-            changed.sort();
-            changed.dedup();
-            return Ok(changed);
+        looks += usize::from(!changed.is_empty());
+        if !changed.is_empty() && (more.is_empty() || looks > LOOKS_MAX) {
+            changed.extend(more);
+            return Ok(changed.into_iter().collect());
         }
         changed.extend(more);
         std::thread::park_timeout(LOOK);

@@ -57,6 +57,13 @@ pub(super) struct Told {
     running: Option<String>,
 }
 
+impl Told {
+    /// The step that failed; the first, after which no other counts.
+    pub(super) fn failed(&self) -> &'static str {
+        self.steps.iter().find(|step| !step.ok).map_or("none", |step| step.step)
+    }
+}
+
 /// Tells.
 pub(super) struct Teller {
     format: Format,
@@ -199,6 +206,7 @@ mod tests {
         );
         assert_eq!((told.steps[1].said.as_str(), failed.code()), ("no", 65));
         teller.quiet(&mut told, "read", || Ok(())).unwrap();
+        assert_eq!(told.failed(), "check");
         assert_eq!(told.steps.len(), 2, "what is quiet is told only where it fails");
     }
 
