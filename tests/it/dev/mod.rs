@@ -1,6 +1,6 @@
 //! The author's loop: what `pinion dev` swaps into a running `pinion run`, and what it never does.
 
-mod guide;
+mod page;
 mod projects;
 mod swapping;
 
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
+use pinion_tests::guide;
 use pinion_tests::programs::{build_folder, pinion};
 use pinion_tests::runtime::module_cache;
 use pinion_tests::scratch::Scratch;
@@ -36,6 +37,7 @@ fn new(scratch: &Path, name: &str, lang: &str, template: &str) -> PathBuf {
     let made =
         pinion("new").args([name, "--lang", lang, "--template", template]).current_dir(scratch).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    guide::give_time(&scratch.join(name).join("strategy.yaml"));
     scratch.join(name)
 }
 

@@ -39,6 +39,7 @@ fn a_changed_source_runs_once_it_holds_and_until_then_what_ran_goes_on() {
     write(&source);
     let mut strategy = strategies::example_on(feeder.broker, "record-only", &feeder.market);
     strategy.spec.params.insert("every".to_owned(), "10".to_owned());
+    strategy.spec.budget.call_micros = 1_000_000;
     strategy.spec.module.file = Some("loop.wasm".to_owned());
     fs::write(folder.join("strategy.yaml"), serde_json::to_vec_pretty(&strategy).unwrap()).unwrap();
     let path = folder.display().to_string();

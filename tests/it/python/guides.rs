@@ -5,7 +5,7 @@ use std::time::Duration;
 use pinion_runtime::clock::mono_ns;
 use pinion_tests::bounds;
 use pinion_tests::captures::project_root;
-use pinion_tests::guide::{Guide, Reader};
+use pinion_tests::guide::{Guide, Reader, give_time};
 use pinion_tests::programs::build_folder;
 use pinion_tests::python::python;
 
@@ -17,7 +17,8 @@ fn every_command_of_the_guides_to_a_first_strategy_does_what_it_says() {
     for (page, name) in [("first-strategy-python.md", "dip"), ("first-strategy-rust.md", "climb")] {
         let _ = std::fs::remove_dir_all(reader.folder().join("result"));
         let began_ns = mono_ns();
-        reader.follow(&Guide::read(page), |_| {});
+        let file = reader.folder().join(name).join("strategy.yaml");
+        reader.follow(&Guide::read(page), |_| give_time(&file));
         // What a reader types and reads comes on top; what was fetched and built before on this machine does not.
         let took = Duration::from_nanos(mono_ns() - began_ns).as_secs_f64();
         bounds::shown(&format!("all commands of {page}"), format!("{took:.0} s"));

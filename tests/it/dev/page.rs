@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use pinion_tests::guide::{Guide, Reader};
+use pinion_tests::guide::{Guide, Reader, give_time};
 use pinion_tests::kafka::Broker;
 use pinion_tests::programs::build_folder;
 use pinion_tests::runtime::{START, module_cache};
@@ -24,7 +24,9 @@ fn every_command_of_the_guide_to_the_loop_does_what_it_says() {
         vec![("CARGO_TARGET_DIR", build_folder().join("tmp/guests")), ("PINION_MODULE_CACHE", module_cache())];
     reader.names = vec![("localhost:9092", broker.address()), ("127.0.0.1:9101", admin.to_string())];
     reader.lasting = vec!["pinion dev tick", "pinion run "];
+    let file = reader.folder().join("tick/strategy.yaml");
     reader.follow(&Guide::read("dev.md"), |command| {
+        give_time(&file);
         if command.starts_with("pinion run ") {
             let ready = || {
                 let answer = pinion_tests::http::request(admin, "GET", "/ready", &[], b"").ok()?;
