@@ -56,7 +56,7 @@ bench: setup-tests strategies ## the benches and the end-to-end run on a real Ka
 	cargo build --workspace --bins --release
 	PINION_KAFKA_JVM='-Xms512m -Xmx512m -XX:+UseParallelGC' $(RELEASE)/e2e --json $(CARGO_TARGET_DIR)/e2e.json
 	@$(RELEASE)/table $(CARGO_TARGET_DIR)/criterion $(CARGO_TARGET_DIR)/e2e.json
-	@$(RELEASE)/backtest
+	@$(RELEASE)/backtest --json $(CARGO_TARGET_DIR)/backtest.json
 
 # libFuzzer's instrumentation needs a switch that stable compilers keep from all but their own build; no sanitizer: there is no unsafe.
 fuzz: ## let the fuzzer look for SECONDS= at one reader of foreign bytes, TARGET= (a name in fuzz/fuzz_targets). Needs cargo-fuzz

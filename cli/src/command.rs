@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cluster::{deploy, describe, halt, list, logs, resume, rollback, top};
 use crate::error::CliError;
-use crate::{backtest, build, check, demo, inspect, new, paper, publish, push, replay, run, sample};
+use crate::{backtest, build, check, demo, dev, inspect, new, paper, publish, push, replay, run, sample};
 
 /// Sandboxed trading strategies on Kafka market data
 #[derive(Debug, Parser)]
@@ -56,6 +56,8 @@ pub enum Command {
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
     Check(check::CheckArgs),
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
+    Dev(dev::DevArgs),
+    #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
     Sample(sample::SampleArgs),
     #[expect(missing_docs, reason = "a doc comment here would replace the subcommand's own help")]
     Deploy(deploy::DeployArgs),
@@ -93,6 +95,7 @@ impl Command {
             Self::Push(args) => push::run(&args),
             Self::Replay(args) => replay::run(&args),
             Self::Check(args) => check::run(&args),
+            Self::Dev(args) => dev::run(&args),
             Self::Sample(args) => sample::run(&args),
             Self::Deploy(args) => deploy::run(&args),
             Self::List(args) => list::run(&args),

@@ -22,6 +22,14 @@ pub enum CliError {
     /// Our own fault: exit code 70.
     #[error("{0} (this is a fault of pinion's; please report it)")]
     Internal(String),
+    /// A step failed and has been told with its words; here is which, and its exit code.
+    #[error("it ended at the step {step}")]
+    Told {
+        /// The step.
+        step: &'static str,
+        /// Its exit code.
+        code: u8,
+    },
     /// The runtime did not start, or did not end well; it knows whose fault that is.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -40,12 +48,19 @@ impl CliError {
     /// The process's exit code.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self {
+        ExitCode::from(self.code())
+    }
+
+    /// The same as a number.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match self {
             Self::Usage(_) => exit::USAGE,
             Self::Unavailable(_) => exit::UNAVAILABLE,
             Self::Differs(_) => exit::DIFFERS,
             Self::Internal(_) => exit::SOFTWARE,
+            Self::Told { code, .. } => *code,
             Self::Run(error) => error.exit_code(),
-        })
+        }
     }
 }

@@ -246,14 +246,19 @@ impl Read {
         }
         let swapped = app.running_module(tenant, strategy).and_then(|(running, params)| {
             let from = running.digest().to_string();
+            if !new_params && running.digest() == module.digest() {
+                // A command has swapped it in already.
+                return Ok(None);
+            }
             let module = if new_module { module } else { running };
             let to = module.digest().to_string();
             let params = if new_params { now.spec.params.clone() } else { params };
             app.swap(tenant, strategy, module, &params)?;
-            Ok((from, to, serde_json::to_string(&params).unwrap_or_default()))
+            Ok(Some((from, to, serde_json::to_string(&params).unwrap_or_default())))
         });
         match swapped {
-            Ok((from, to, params)) => {
+            Ok(None) => self.module = digest,
+            Ok(Some((from, to, params))) => {
                 (self.module, self.strategy.spec.params) = (digest, now.spec.params.clone());
                 let what = match (new_module, new_params) {
                     (true, false) => "module",

@@ -1,4 +1,4 @@
-//! Who may name which crate: the sandbox alone knows wasmtime, the edges alone know rdkafka, the client of registries alone speaks HTTP by hand, the operator and the cluster's subcommands alone know kube, files of columns are read and written where events and results are.
+//! Who may name which crate: the sandbox alone knows wasmtime, the edges alone know rdkafka, the clients of registries and of the admin port alone speak HTTP by hand, the operator and the cluster's subcommands alone know kube, files of columns are read and written where events and results are.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use pinion_tests::captures::project_root;
 
 /// Crates, and the paths (beginnings, from the project's root) whose sources may name them. Benches and tests compare
 /// against the bare crates, so they may too (the `tests` folders of crates: see [`is_test`]).
-const LAYERS: [(&[&str], &[&str]); 6] = [
+const LAYERS: [(&[&str], &[&str]); 7] = [
     (&["wasmtime", "wasmparser"], &["runtime/src/sandbox/", "benches/", "tests/"]),
     (&["wit_component", "wat"], &["cli/src/", "runtime/src/sandbox/", "benches/", "tests/"]),
     (
@@ -22,7 +22,8 @@ const LAYERS: [(&[&str], &[&str]); 6] = [
             "tests/",
         ],
     ),
-    (&["hyper", "hyper_openssl", "openssl"], &["runtime/src/registry/", "tests/"]),
+    (&["hyper"], &["runtime/src/registry/", "cli/src/dev/running.rs", "tests/"]),
+    (&["hyper_openssl", "openssl"], &["runtime/src/registry/", "tests/"]),
     (&["arrow_array", "arrow_ipc", "arrow_schema", "parquet"], &["cli/src/events/", "cli/src/backtest/", "tests/"]),
     (&["kube", "k8s_openapi"], &["operator/", "cli/src/cluster/", "tests/"]),
 ];

@@ -15,6 +15,7 @@ mod counts;
 mod definitions;
 mod delivery;
 mod desk;
+mod dev;
 mod examples;
 mod executions;
 mod flow;

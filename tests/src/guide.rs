@@ -4,8 +4,10 @@
 //! next one to it); one that ends in `# yes` or `# no` answers that. In a block of `console` a line that begins with `$ ` is a command, and what
 //! follows is all that it answers. Other blocks are output or explanation.
 
+use std::cell::RefCell;
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::captures::project_root;
 use crate::scratch::Scratch;
@@ -124,6 +126,19 @@ impl Guide {
     }
 }
 
+/// Gives a call of a project's strategy a second, unless its file says otherwise: what else a busy machine runs meanwhile takes its time
+/// from the call, and a test is not to fail for that.
+///
+/// # Panics
+/// If the file cannot be read or written.
+pub fn give_time(file: &Path) {
+    let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    if !text.contains("callMicros") {
+        let text = format!("{text}  budget:\n    callMicros: 1000000\n");
+        std::fs::write(file, text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    }
+}
+
 /// A command of a runbook for a strategy of a tenant: the first line of the page's blocks that begins so, without its comment.
 ///
 /// # Panics
@@ -174,6 +189,19 @@ pub struct Reader {
     pub variables: Vec<(&'static str, PathBuf)>,
     /// What the guide calls otherwise than this machine.
     pub names: Vec<(&'static str, String)>,
+    /// Commands that do not end by themselves: whole, or with a space at the end how they begin. They are left running until the
+    /// reader goes.
+    pub lasting: Vec<&'static str>,
+    left: RefCell<Vec<(String, Child)>>,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        for (_, child) in self.left.get_mut() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
 
 impl Reader {
@@ -186,7 +214,15 @@ impl Reader {
     pub fn new() -> Self {
         let folder = Scratch::new();
         std::os::unix::fs::symlink(project_root().join("deploy"), folder.path().join("deploy")).expect("link deploy");
-        Self { folder, at: None, programs: Vec::new(), variables: Vec::new(), names: Vec::new() }
+        Self {
+            folder,
+            at: None,
+            programs: Vec::new(),
+            variables: Vec::new(),
+            names: Vec::new(),
+            lasting: Vec::new(),
+            left: RefCell::default(),
+        }
     }
 
     /// Where they are.
@@ -214,6 +250,10 @@ impl Reader {
                 Step::File { name, text } => {
                     let _ = self.folder.write(name, self.here(text));
                 }
+                Step::Command(command) if self.lasts(command) => {
+                    self.leave(command);
+                    after(command, "");
+                }
                 Step::Command(command) => after(command, &self.run(command)),
                 Step::Answered { command, output } => {
                     let said = self.run(command);
@@ -222,6 +262,36 @@ impl Reader {
                 }
             }
         }
+    }
+
+    fn lasts(&self, command: &str) -> bool {
+        let is = |one: &&str| if one.ends_with(' ') { command.starts_with(*one) } else { command == *one };
+        self.lasting.iter().any(is)
+    }
+
+    /// Leaves a command running.
+    fn leave(&self, command: &str) {
+        println!("$ {command} &");
+        let log = File::create(self.log(self.left.borrow().len())).expect("make a log file");
+        // It takes the shell's place, so that it is what ends with the reader.
+        let mut shell = self.shell(&format!("exec {command}"));
+        shell.stderr(log.try_clone().expect("a file twice")).stdout(log);
+        self.left.borrow_mut().push((command.to_owned(), shell.spawn().expect("run bash")));
+    }
+
+    /// What a lasting command has said so far.
+    ///
+    /// # Panics
+    /// If none of them begins so.
+    #[must_use]
+    pub fn said(&self, begin: &str) -> String {
+        let at = self.left.borrow().iter().position(|(command, _)| command.starts_with(begin));
+        let at = at.unwrap_or_else(|| panic!("`{begin}` was not left running"));
+        std::fs::read_to_string(self.log(at)).unwrap_or_default()
+    }
+
+    fn log(&self, lasting: usize) -> PathBuf {
+        self.folder().join(format!("{lasting}.log"))
     }
 
     /// What the guide says, as this machine calls it.

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::http::{Answer, request};
 use crate::kafka::free_port;
-use crate::programs::{build_folder, program};
+use crate::programs::{build_folder, pinion, program};
 use crate::scratch::Scratch;
 use crate::wait::until;
 use crate::watchdog;
@@ -46,14 +46,19 @@ pub struct Runtime {
 
 /// The program's command line without an admin port.
 fn command(files: &[&Path], brokers: &str, args: &[&str]) -> Command {
-    let mut command = Command::new(program("pinion-runtime", "pinion-runtime"));
+    with(Command::new(program("pinion-runtime", "pinion-runtime")), files, brokers, args)
+}
+
+fn with(mut command: Command, files: &[&Path], brokers: &str, args: &[&str]) -> Command {
     command.args(files).args(["--brokers", brokers, "--pin", "off"]).args(args);
     // Compiled once for all tests, and apart from what the machine's user has.
     command.env("PINION_MODULE_CACHE", module_cache()).stdin(Stdio::null()).stdout(Stdio::null());
     command
 }
 
-fn module_cache() -> PathBuf {
+/// Where the tests keep compiled modules.
+#[must_use]
+pub fn module_cache() -> PathBuf {
     build_folder().join("tmp").join("it-modules")
 }
 
@@ -96,9 +101,22 @@ impl Runtime {
     /// If it does not start.
     #[must_use]
     pub fn start_at(admin: SocketAddr, files: &[&Path], brokers: &str, args: &[&str]) -> Self {
+        Self::spawn(command(files, brokers, args), admin)
+    }
+
+    /// Starts `pinion run`, as a laptop does, instead of a pod's program; its log is text.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_pinion_run(files: &[&Path], brokers: &str, args: &[&str]) -> Self {
+        let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        Self::spawn(with(pinion("run"), files, brokers, args), admin)
+    }
+
+    fn spawn(mut command: Command, admin: SocketAddr) -> Self {
         let scratch = Scratch::new();
         let log = File::create(scratch.path().join("log")).expect("make a log file");
-        let mut command = command(files, brokers, args);
         let mut child = command.args(["--admin", &admin.to_string()]).stderr(log).spawn().expect("run pinion-runtime");
         let watchdog = watchdog::watch(&child, scratch.path()).unwrap_or_else(|error| {
             let _ = child.kill();

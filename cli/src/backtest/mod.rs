@@ -131,7 +131,11 @@ pub(crate) fn over(
     outcomes.pop().ok_or_else(|| CliError::Internal("a run without an outcome".to_owned()))
 }
 
-fn faulted(outcomes: &[Outcome]) -> Result<(), CliError> {
+/// That no run faulted.
+///
+/// # Errors
+/// [`CliError::Usage`] with the first fault.
+pub(crate) fn faulted(outcomes: &[Outcome]) -> Result<(), CliError> {
     let faults: u64 = outcomes.iter().flat_map(|outcome| outcome.faults.values()).sum();
     let Some(first) = outcomes.iter().find_map(|outcome| outcome.fault_list.first()) else { return Ok(()) };
     let quarantined = outcomes.iter().filter(|outcome| outcome.quarantined).count();

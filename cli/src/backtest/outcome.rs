@@ -139,6 +139,15 @@ pub(super) fn notes(reported: bool, counts: &Counts, tally: &Tally) -> Vec<Strin
 }
 
 impl Outcome {
+    /// In a line.
+    pub(crate) fn line(&self) -> String {
+        let (orders, fills, denied) = (self.orders, self.fills, self.denied_total());
+        format!(
+            "{} records, {orders} orders, {fills} fills, {denied} denied, profit and loss {}",
+            self.records, self.pnl
+        )
+    }
+
     /// All that was denied.
     pub(super) fn denied_total(&self) -> u64 {
         self.denied.values().sum()

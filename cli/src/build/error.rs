@@ -35,8 +35,13 @@ pub enum BuildError {
         detail: String,
     },
     /// Cargo failed; it has said why.
-    #[error("{0}: cargo could not build it (its messages are above)")]
-    Cargo(PathBuf),
+    #[error("{first}; cargo could not build {path} (its messages are above)", path = path.display())]
+    Cargo {
+        /// The source.
+        path: PathBuf,
+        /// Its first error: file, line, column and message; where it names none, the folder.
+        first: String,
+    },
     /// The `.wat` file.
     #[error("{path}: not WebAssembly text: {detail}")]
     Wat {

@@ -7,7 +7,7 @@
 mod cache;
 mod component;
 mod error;
-mod progress;
+mod place;
 mod python;
 mod rust;
 mod toolchain;
@@ -121,7 +121,7 @@ fn is_wat(path: &Path) -> bool {
 
 /// The sources that a path stands for: itself, or the `.wat` files of a folder.
 fn sources(path: &Path) -> Result<Vec<PathBuf>, BuildError> {
-    if is_wat(path) || path.join("Cargo.toml").is_file() || path.join(python::ENTRY).is_file() {
+    if is_wat(path) || path.join(rust::ENTRY).is_file() || path.join(python::ENTRY).is_file() {
         return Ok(vec![path.to_owned()]);
     }
     let entries = fs::read_dir(path).map_err(|error| match error.kind() {
@@ -139,28 +139,68 @@ fn sources(path: &Path) -> Result<Vec<PathBuf>, BuildError> {
     if files.is_empty() { Err(BuildError::NotASource(path.to_owned())) } else { Ok(files) }
 }
 
-fn build(source: &Path, out: Option<&Path>) -> Result<Built, BuildError> {
+/// A component that was made, and is nowhere yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Component {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) digest: Digest,
+    pub(crate) lane: Lane,
+    /// Nothing has changed since it was made before.
+    pub(crate) unchanged: bool,
+}
+
+/// Makes a source's component and looks at it as the runtime would.
+///
+/// # Errors
+/// The source's fault, or its toolchain's.
+pub(crate) fn component(source: &Path) -> Result<Component, BuildError> {
     let absolute = source.canonicalize().map_err(|error| io_error(source, error))?;
-    let (component, unchanged) = if is_wat(source) {
+    let (bytes, unchanged) = if is_wat(source) {
         let text = fs::read_to_string(source).map_err(|error| io_error(source, error))?;
         (component_of_wat(source, &text)?, false)
     } else if source.join(python::ENTRY).is_file() {
         python::build(source, &Cache::open()?)?
-    } else {
+    } else if source.join(rust::ENTRY).is_file() {
         rust::build(source, &absolute, &Cache::open()?)?
+    } else {
+        return Err(BuildError::NotASource(source.to_owned()));
     };
     let refused = |source_error| BuildError::Artefact { path: source.to_owned(), source: source_error };
-    let artefact = Artefact::inspect(&component).map_err(refused)?;
+    let artefact = Artefact::inspect(&bytes).map_err(refused)?;
     let (digest, lane) = (artefact.digest(), artefact.lane());
+    Ok(Component { bytes, digest, lane, unchanged })
+}
 
+/// Writes a component where a runtime may be watching: it sees the old one or the new one, never a part.
+///
+/// # Errors
+/// Of the disk.
+pub(crate) fn write(path: &Path, component: &[u8]) -> Result<(), BuildError> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(dir).map_err(|error| io_error(dir, error))?;
+    cache::write_whole(path, component)
+}
+
+fn build(source: &Path, out: Option<&Path>) -> Result<Built, BuildError> {
+    let Component { bytes, digest, lane, unchanged } = component(source)?;
+    let absolute = source.canonicalize().map_err(|error| io_error(source, error))?;
     let stem = absolute.file_stem().map(OsString::from).unwrap_or_default();
     let beside = if is_wat(source) { source.parent().unwrap_or(source) } else { source };
-    let dir = out.unwrap_or(beside);
-    fs::create_dir_all(dir).map_err(|error| io_error(dir, error))?;
-    let path = dir.join(stem).with_extension("wasm");
-    // A runtime that watches the file sees the old one or the new one, never a part.
-    cache::write_whole(&path, &component)?;
-    Ok(Built { path, bytes: component.len(), digest, lane, unchanged })
+    let path = out.unwrap_or(beside).join(stem).with_extension("wasm");
+    write(&path, &bytes)?;
+    Ok(Built { path, bytes: bytes.len(), digest, lane, unchanged })
+}
+
+/// Whether a name is of something that no build reads: a component, or a capture or a table of a backtest, which may be large.
+pub(crate) fn is_product(name: &str) -> bool {
+    PRODUCTS.iter().any(|ending| name.ends_with(ending))
+}
+
+const PRODUCTS: [&str; 8] = [".wasm", ".gz", ".zst", ".dbn", ".parquet", ".arrow", ".tmp", "~"];
+
+/// Whether a folder is what `pinion backtest --out` writes.
+pub(crate) fn is_result(folder: &Path) -> bool {
+    folder.join("run.json").is_file() && folder.join("report.html").is_file()
 }
 
 #[cfg(test)]

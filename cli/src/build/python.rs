@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 use super::cache::{self, Cache, Key};
 use super::error::{BuildError, io_error};
-use super::progress::Progress;
 use super::toolchain::{self, Toolchain, last_lines};
+use crate::progress::Progress;
 use crate::sdk;
 
 /// The file that makes a folder a Python strategy.
@@ -30,6 +30,9 @@ const SOURCE_FILES_MAX: usize = 1_000;
 
 /// Folders that are no part of a strategy; as in `scan.py`.
 const SKIPPED_FOLDERS: [&str; 5] = ["tests", "vendor", "__pycache__", "node_modules", "venv"];
+
+/// Files at its top that the host and people read, and the module never: a changed param builds nothing.
+const BESIDE: [&str; 3] = ["strategy.yaml", "README.md", "pyproject.toml"];
 
 /// What `scan.py` says.
 #[derive(Debug, Deserialize)]
@@ -69,7 +72,7 @@ pub(super) fn build(folder: &Path, cache: &Cache) -> Result<(Vec<u8>, bool), Bui
     Ok((component, false))
 }
 
-/// What of a folder becomes part of its component: every file but tests, what is hidden, and components.
+/// What of a folder becomes part of its component: every file but [`BESIDE`], tests, what is hidden, components, captures and results.
 fn files(folder: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, BuildError> {
     let mut files = Vec::new();
     let (mut folders, mut bytes) = (vec![PathBuf::new()], 0);
@@ -79,13 +82,18 @@ fn files(folder: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, BuildError> {
             let entry = entry.map_err(|error| io_error(&here, error))?;
             let name = entry.file_name();
             let (path, shown) = (inner.join(&name), name.to_string_lossy().into_owned());
-            if shown.starts_with('.') || shown.ends_with(".wasm") || SKIPPED_FOLDERS.contains(&shown.as_str()) {
+            if shown.starts_with('.') || super::is_product(&shown) || SKIPPED_FOLDERS.contains(&shown.as_str()) {
+                continue;
+            }
+            if inner == Path::new("") && BESIDE.contains(&shown.as_str()) {
                 continue;
             }
             let whole = folder.join(&path);
             let kind = fs::metadata(&whole).map_err(|error| io_error(&whole, error))?;
             if kind.is_dir() {
-                folders.push(path);
+                if !super::is_result(&whole) {
+                    folders.push(path);
+                }
                 continue;
             }
             bytes += kind.len();
@@ -208,6 +216,20 @@ mod tests {
         let frame = "  File \"mine/strategy.py\", line 2, in <module>";
         assert_eq!(told, ["mine: raised while it was imported:", frame, "    T = {}[\"x\"]", "KeyError: 'x'"]);
         assert_eq!(traceback(Path::new("mine"), "error: no space left\n"), None);
+    }
+
+    #[test]
+    fn what_the_host_and_people_read_is_no_part_of_the_component() {
+        let folder = std::env::temp_dir().join(format!("pinion-python-files-{}", std::process::id()));
+        fs::create_dir_all(folder.join("model")).unwrap();
+        fs::create_dir_all(folder.join("tests")).unwrap();
+        let inside = ["model/README.md", "model/weights.json", "strategy.py"];
+        for name in BESIDE.iter().chain(&inside).chain(&["mine.wasm", "sample.gz", "tests/test_mine.py", ".hidden"]) {
+            fs::write(folder.join(name), "").unwrap();
+        }
+        let found: Vec<_> = files(&folder).unwrap().into_iter().map(|(path, _)| path.display().to_string()).collect();
+        assert_eq!(found, inside);
+        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

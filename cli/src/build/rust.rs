@@ -5,12 +5,19 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
+use std::io::{self, BufRead, BufReader, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use serde_json::Value;
 
 use super::cache::{Cache, Key};
 use super::component::component_of_core;
 use super::error::{BuildError, io_error};
+use super::place;
+
+/// The file that makes a folder a crate.
+pub(super) const ENTRY: &str = "Cargo.toml";
 
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -132,16 +139,30 @@ fn cargo(folder: &Path, toolchain: Toolchain) -> Result<PathBuf, BuildError> {
     }
     cargo
         .args(["rustc", "--lib", "--crate-type", "cdylib", "--profile", "guest", "--target", TARGET])
-        .args(["--message-format", "json-render-diagnostics"])
+        .args(["--message-format", if io::stderr().is_terminal() { "json-diagnostic-rendered-ansi" } else { "json" }])
         .current_dir(folder)
         .env("CARGO_ENCODED_RUSTFLAGS", remap(folder))
+        .stdout(Stdio::piped())
         .stderr(Stdio::inherit());
-    let output = cargo.output().map_err(|error| io_error(folder, error))?;
-    let messages = String::from_utf8_lossy(&output.stdout);
-    let module = messages.lines().filter_map(wasm_of).next_back();
+    let failed = |error| io_error(folder, error);
+    let mut child = cargo.spawn().map_err(failed)?;
+    let (mut module, mut first) = (None, None);
+    for line in child.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines) {
+        let Ok(message) = serde_json::from_str::<Value>(&line.map_err(failed)?) else { continue };
+        if let Some(text) = message["message"]["rendered"].as_str() {
+            eprint!("{text}");
+        }
+        module = wasm_of(&message).or(module);
+        first = first.or_else(|| place::of(folder, &message));
+    }
     match module {
-        Some(module) if output.status.success() => Ok(module),
-        _ => Err(BuildError::Cargo(folder.to_owned())),
+        Some(module) if child.wait().map_err(failed)?.success() => Ok(module),
+        _ => {
+            // Where it knows no place the fault is in the manifest, or in the toolchain.
+            let _ = child.wait();
+            let first = first.unwrap_or_else(|| format!("{}: not built", folder.display()));
+            Err(BuildError::Cargo { path: folder.to_owned(), first })
+        }
     }
 }
 
@@ -169,8 +190,7 @@ fn remap(folder: &Path) -> OsString {
 }
 
 /// The `.wasm` file that one of cargo's messages names, if it names one.
-fn wasm_of(message: &str) -> Option<PathBuf> {
-    let message: serde_json::Value = serde_json::from_str(message).ok()?;
+fn wasm_of(message: &Value) -> Option<PathBuf> {
     if message["reason"] != "compiler-artifact" {
         return None;
     }
@@ -180,14 +200,15 @@ fn wasm_of(message: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn the_module_is_the_one_that_cargo_names() {
-        let line = r#"{"reason":"compiler-artifact","filenames":["/t/a.d","/t/a.wasm"]}"#;
-        assert_eq!(wasm_of(line), Some(PathBuf::from("/t/a.wasm")));
-        assert_eq!(wasm_of(r#"{"reason":"build-finished","success":true}"#), None);
-        assert_eq!(wasm_of("cargo says hello"), None);
+        let line = json!({"reason": "compiler-artifact", "filenames": ["/t/a.d", "/t/a.wasm"]});
+        assert_eq!(wasm_of(&line), Some(PathBuf::from("/t/a.wasm")));
+        assert_eq!(wasm_of(&json!({"reason": "build-finished", "success": true})), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::cache;
 use super::error::{BuildError, io_error};
-use super::progress::Progress;
+use crate::progress::Progress;
 use crate::sdk::{WIT, WORLD};
 
 /// What is installed.

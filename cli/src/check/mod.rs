@@ -4,7 +4,6 @@
 //! by the very code of a live worker ([`pinion_runtime::playback`]), under the limits that production applies.
 
 mod findings;
-mod sample;
 mod seen;
 mod verdict;
 
@@ -16,10 +15,13 @@ use pinion_runtime::args::{LevelFilter, LogFormat, RegistryArgs, log_to_stderr};
 
 use crate::error::CliError;
 use crate::inspect::Format;
+use crate::sample::made::{self, Made};
 use crate::{backtest, output, strategy_file};
 use findings::{Ran, Weight};
+use pinion_runtime::sandbox::Module;
+use pinion_spec::strategy::Strategy;
 use seen::Seen;
-use verdict::Verdict;
+pub(crate) use verdict::Verdict;
 
 /// Checks a strategy: its module, what it wants against its file, and what it costs on sample data
 #[derive(Debug, Args)]
@@ -28,7 +30,7 @@ Examples:
   pinion check strategy.yaml
   pinion check strategy.yaml --data usdm-btcusdt_20240808.gz --format json
 
-Without --data the sample is made: a minute of a market with the instruments and encodings that the file names.
+Without --data the sample is made up: five minutes of a market in BTCUSDT for every topic that is binance-spot or binance-usdm.
 
 Exit codes: 0 it holds, perhaps with warnings; 64 a bad file; 65 it does not hold; 69 a registry that cannot be reached; 70 our fault")]
 pub struct CheckArgs {
@@ -72,6 +74,18 @@ pub fn run(args: &CheckArgs) -> Result<(), CliError> {
 fn verdict(args: &CheckArgs) -> Result<Verdict, CliError> {
     let strategy = strategy_file::read(&args.file)?;
     let module = strategy_file::module(&args.file, &strategy, args.module_cache.as_ref(), &args.registry)?;
+    if !args.data.is_empty() {
+        return of(&strategy, module, &args.data, args.records);
+    }
+    let folder = Made::folder()?;
+    of(&strategy, module, &made::data(&strategy, folder.path())?, args.records)
+}
+
+/// The verdict on a strategy with this module, over at most so many records of data.
+///
+/// # Errors
+/// [`CliError`]; that it does not hold its limits is in the verdict.
+pub(crate) fn of(strategy: &Strategy, module: Module, data: &[String], records_max: u64) -> Result<Verdict, CliError> {
     let (digest, lane, module_bytes) = (module.digest().to_string(), module.lane().label(), module.bytes());
     let seen = Arc::new(Mutex::new(Seen::default()));
     let watching = Arc::clone(&seen);
@@ -81,9 +95,7 @@ fn verdict(args: &CheckArgs) -> Result<Verdict, CliError> {
             seen.take(event);
         }
     }));
-    let (data, made) = sample::data(&strategy, &args.data)?;
-    let outcome = backtest::over(&strategy, module, &data, args.records)?;
-    drop(made);
+    let outcome = backtest::over(strategy, module, data, records_max)?;
     let Ok(seen) = seen.lock() else { return Err(CliError::Internal("what was seen is lost".to_owned())) };
     let costs = seen.costs();
     let faults = outcome.faults.iter().map(|(kind, count)| {
@@ -96,7 +108,7 @@ fn verdict(args: &CheckArgs) -> Result<Verdict, CliError> {
         denied: outcome.denied.clone(),
         faults: faults.collect(),
     };
-    let findings = findings::findings(&strategy, &seen, &costs, &ran);
+    let findings = findings::findings(strategy, &seen, &costs, &ran);
     let denied: u64 = ran.denied.values().sum();
     let budget = &strategy.spec.budget;
     Ok(Verdict {

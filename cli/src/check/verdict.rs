@@ -9,9 +9,9 @@ use super::seen::Cost;
 
 /// The result: field names are a promise to scripts.
 #[derive(Debug, Serialize)]
-pub(super) struct Verdict {
+pub(crate) struct Verdict {
     /// Whether production would take it and it held its limits.
-    pub(super) holds: bool,
+    pub(crate) holds: bool,
     pub(super) strategy: String,
     /// Digest of its module.
     pub(super) module: String,
@@ -33,6 +33,38 @@ pub(super) struct Verdict {
     pub(super) intents_per_event: f64,
     pub(super) callbacks: Vec<Cost>,
     pub(super) findings: Vec<Finding>,
+}
+
+impl Verdict {
+    /// What makes it fail, or that nothing does.
+    pub(crate) fn failures(&self) -> Vec<&str> {
+        self.of_weight(Weight::Failure)
+    }
+
+    /// What it will run with, perhaps not as its author thinks.
+    pub(crate) fn warnings(&self) -> Vec<&str> {
+        self.of_weight(Weight::Warning)
+    }
+
+    fn of_weight(&self, weight: Weight) -> Vec<&str> {
+        self.findings.iter().filter(|found| found.weight == weight).map(|found| found.text.as_str()).collect()
+    }
+
+    /// In a line: the dearest callback against the budget.
+    pub(crate) fn line(&self) -> String {
+        // Not what is called once.
+        let often = self.callbacks.iter().filter(|cost| !matches!(cost.callback, "on-start" | "on-stop"));
+        let dearest = often.max_by_key(|cost| cost.p99_ns);
+        let cost = dearest.map_or_else(
+            || "no callback was called".to_owned(),
+            |cost| format!("{} p99 {} of {}", cost.callback, time(cost.p99_ns), time(self.budget_ns)),
+        );
+        format!("{}: {cost}, {} events, {} orders, {} denied", self.word(), self.events, self.orders, self.denied)
+    }
+
+    const fn word(&self) -> &'static str {
+        if self.holds { "it holds" } else { "it does not hold" }
+    }
 }
 
 impl fmt::Display for Verdict {
@@ -58,7 +90,7 @@ impl fmt::Display for Verdict {
             let weight = if finding.weight == Weight::Failure { "FAILS" } else { "warning" };
             writeln!(f, "{weight}: {}", finding.text)?;
         }
-        writeln!(f, "{}", if self.holds { "it holds" } else { "it does not hold" })
+        writeln!(f, "{}", self.word())
     }
 }
 

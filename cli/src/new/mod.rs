@@ -62,7 +62,7 @@ pub fn run(args: &NewArgs) -> Result<(), CliError> {
     make(&folder, args)?;
     let (name, test) = (&args.name, if args.lang == Lang::Rust { "cargo test" } else { "python3 -m pytest" });
     output::text(&format!(
-        "{name}: a strategy from the template {}\n\n  cd {name}\n  {test}\n  pinion build .\n",
+        "{name}: a strategy from the template {}\n\n  cd {name}\n  {test}\n  pinion build .\n  pinion dev\n",
         template::name(args.template)
     ));
     Ok(())

@@ -9,7 +9,17 @@ struct Texts {
     rust: &'static str,
     python: &'static str,
     python_tests: &'static str,
+    /// The commands that make up its market.
+    samples: &'static str,
+    /// And what `--data` is then.
+    data: &'static str,
 }
+
+const SAMPLES: &str = "\
+pinion sample sample.gz                                 # a made-up market, where you have no capture";
+const SAMPLES_OF_TWO: &str = "\
+pinion sample spot.gz                                   # a made-up market, where you have no capture
+pinion sample perp.gz --encoding binance-usdm           # and the perpetual that goes with it";
 
 /// A template's name, as on the command line.
 pub(super) const fn name(template: Template) -> &'static str {
@@ -27,18 +37,24 @@ const fn texts(template: Template) -> Texts {
             rust: include_str!("../../../strategies-examples/ema-cross/src/lib.rs"),
             python: include_str!("../../../strategies-examples/ema-cross-python/strategy.py"),
             python_tests: include_str!("../../../strategies-examples/ema-cross-python/tests/test_strategy.py"),
+            samples: SAMPLES,
+            data: "sample.gz",
         },
         Template::MarketMaker => Texts {
             strategy: include_str!("../../templates/market-maker/strategy.yaml"),
             rust: include_str!("../../templates/market-maker/lib.rs"),
             python: include_str!("../../templates/market-maker/strategy.py"),
             python_tests: include_str!("../../templates/market-maker/test_strategy.py"),
+            samples: SAMPLES,
+            data: "sample.gz",
         },
         Template::Pairs => Texts {
             strategy: include_str!("../../templates/pairs/strategy.yaml"),
             rust: include_str!("../../templates/pairs/lib.rs"),
             python: include_str!("../../templates/pairs/strategy.py"),
             python_tests: include_str!("../../templates/pairs/test_strategy.py"),
+            samples: SAMPLES_OF_TWO,
+            data: "binance.spot.btcusdt=spot.gz binance.usdm.btcusdt=perp.gz",
         },
     }
 }
@@ -48,6 +64,7 @@ pub(super) fn files(name_of_it: &str, lang: Lang, template: Template) -> Vec<(St
     let texts = texts(template);
     let filled = |text: &str| {
         let text = text.replace("{{name}}", name_of_it).replace("{{template}}", name(template));
+        let text = text.replace("{{samples}}", texts.samples).replace("{{data}}", texts.data);
         text.replace("{{version}}", env!("CARGO_PKG_VERSION"))
     };
     let mut files = vec![("strategy.yaml", filled(texts.strategy))];

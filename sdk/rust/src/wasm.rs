@@ -57,8 +57,15 @@ fn call<S: Exported>(callback: impl FnOnce(&mut S, &mut Imports)) {
     });
 }
 
+/// What a panic says, to the host: without it a fault would show an `unreachable` and no word of why.
+#[cold]
+fn last_words(panic: &std::panic::PanicHookInfo<'_>) {
+    host::log(types::LogLevel::Error, &panic.to_string().replace('\n', " "));
+}
+
 impl<S: Exported> Guest for Handler<S> {
     fn on_init(params: Vec<(String, String)>, instruments: Vec<types::Instrument>) -> Result<types::Wants, String> {
+        std::panic::set_hook(Box::new(last_words));
         let instruments: Vec<_> = instruments.into_iter().map(instrument).collect();
         let strategy = S::new(&Params::new(params), &instruments)?;
         let bars = strategy.bars().into_iter().map(bar_series).collect();

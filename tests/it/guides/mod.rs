@@ -64,11 +64,12 @@ fn page(root: &Path, file: &Path) -> Page {
 }
 
 /// Blocks that a test does as they stand: the page, the kinds of blocks, and the test.
-const DONE: [(&str, &[&str], &str, &str); 11] = [
+const DONE: [(&str, &[&str], &str, &str); 12] = [
     ("docs/guide/install.md", &["sh", "yaml"], CHART, EVERY_COMMAND),
     ("docs/guide/onboarding.md", &["sh", "yaml", "ini"], CHART, EVERY_COMMAND),
-    ("docs/guide/first-strategy-python.md", &["sh", "python"], PYTHON, FIRST_STRATEGY),
+    ("docs/guide/first-strategy-python.md", &["sh", "python", "yaml"], PYTHON, FIRST_STRATEGY),
     ("docs/guide/first-strategy-rust.md", &["sh", "rust"], PYTHON, FIRST_STRATEGY),
+    ("docs/guide/dev.md", &["sh"], "tests/it/dev/page.rs", "every_command_of_the_guide_to_the_loop_does_what_it_says"),
     ("docs/guide/cluster.md", &["sh"], "tests/it/cluster_cli/guide.rs", "every_command_of_the_guide_does_what_it_says"),
     ("docs/guide/backtest.md", &["sh"], "tests/it/backtest.rs", "the_commands_of_the_guide_run_as_they_stand_there"),
     (

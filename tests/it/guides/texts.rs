@@ -47,8 +47,20 @@ const CLUSTER: &[&str] = &[
     "cli/src/cluster/condition.rs",
 ];
 
+/// What a cycle of `pinion dev` is told by.
+const LOOP: &[&str] = &[
+    "cli/src/dev/cycle.rs",
+    "cli/src/dev/folder.rs",
+    "cli/src/dev/tell.rs",
+    "cli/src/check/verdict.rs",
+    "cli/src/backtest/outcome.rs",
+    "cli/src/build/error.rs",
+    "cli/src/build/place.rs",
+    "runtime/src/sandbox/mod.rs",
+];
+
 /// Every block of text of the documentation.
-pub(super) const TEXTS: [Text; 13] = [
+pub(super) const TEXTS: [Text; 16] = [
     text("README.md", "           ingest-N", Kind::Drawing(STAGES)),
     text("README.md", "wit/ ", Kind::Tree),
     text("docs/guide/cluster.md", "desk-7/ema-cross: created", Kind::Output(CLUSTER)),
@@ -58,6 +70,9 @@ pub(super) const TEXTS: [Text; 13] = [
         "ema-cross: HALTED",
         Kind::Output(&["cli/src/cluster/halt.rs", "cli/src/cluster/state.rs"]),
     ),
+    text("docs/guide/dev.md", "19:04:34Z  changed", Kind::Output(LOOP)),
+    text("docs/guide/dev.md", "19:06:12Z  swap", Kind::Output(LOOP)),
+    text("docs/guide/dev.md", "19:07:01Z  build", Kind::Output(LOOP)),
     text(
         "docs/guide/first-strategy-python.md",
         "dip/strategy.py:3:",
@@ -107,7 +122,7 @@ fn unsaid(text: &str, sources: &[&str]) -> Vec<String> {
     let source: String = sources.iter().map(read).collect();
     let changes = |word: &&str| {
         word.contains(|c: char| c.is_ascii_digit() || c == '…')
-            || ["ema-cross", "dip/", "images/"].iter().any(|name| word.contains(name))
+            || ["ema-cross", "dip/", "tick", "images/"].iter().any(|name| word.contains(name))
     };
     let fixed = text.split_whitespace().filter(|word| !changes(word)).flat_map(words);
     fixed.filter(|word| word.len() > 2 && !source.contains(*word)).map(str::to_owned).collect()
