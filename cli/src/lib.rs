@@ -29,3 +29,4 @@ mod strategy_file;
 mod summary;
 mod summary_text;
 pub mod time;
+mod venue_args;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::Args;
 use pinion_runtime::clock::mono_ns;
-use pinion_runtime::decode::{Decoder, Record};
+use pinion_runtime::decode::{DecodeError, Decoder, Record};
 use pinion_runtime::kafka::Kafka;
 use pinion_runtime::run::RunError;
 use pinion_spec::strategy::Encoding;
@@ -73,14 +73,15 @@ pub struct PublishArgs {
     pub format: Format,
 }
 
-/// Publishes the capture; on Ctrl-C sends nothing more, waits for what is under way and sums up as usual.
+/// Publishes the capture; on Ctrl-C sends nothing more, waits for what is under way and sums up as usual. So it does where the file is
+/// damaged or cut: what stands before that is sent.
 ///
 /// # Errors
 /// [`CliError::Usage`] for a bad file, topic or partition, [`CliError::Unavailable`] for a broker that cannot be reached or did not take
 /// all records.
 pub fn run(args: PublishArgs) -> Result<(), CliError> {
     let stop = signal::stop()?;
-    let summary = publish(&args, &stop)?;
+    let (summary, damage) = publish(&args, &stop)?;
     let text = match args.format {
         Format::Text => summary.to_string(),
         Format::Json => serde_json::to_string(&summary)
@@ -94,11 +95,12 @@ pub fn run(args: PublishArgs) -> Result<(), CliError> {
             summary.sent, args.brokers
         )));
     }
-    Ok(())
+    damage.map_or(Ok(()), Err)
 }
 
-/// Sends until the end of the capture (of all passes), or until `stop` has a message.
-fn publish(args: &PublishArgs, stop: &Receiver<()>) -> Result<Summary, CliError> {
+/// Sends until the end of the capture (of all passes), until `stop` has a message, or as far as it can be read, and then says why no
+/// further.
+fn publish(args: &PublishArgs, stop: &Receiver<()>) -> Result<(Summary, Option<CliError>), CliError> {
     let source = Source::of(&args.source, &args.file)?;
     let mut decoder = source.decoder()?;
     let kafka = Kafka::of(&args.brokers, args.kafka_properties.as_deref()).map_err(RunError::from)?;
@@ -107,20 +109,24 @@ fn publish(args: &PublishArgs, stop: &Receiver<()>) -> Result<Summary, CliError>
     let started_ns = mono_ns();
     let mut summary = Summary::default();
     let mut lateness = Lateness::new().map_err(CliError::Internal)?;
-    loop {
+    let damage = loop {
         let before = summary.sent;
-        let whole = pass(args, source.encoding, &sender, &mut decoder, &mut summary, &mut lateness)?;
-        summary.passes += u64::from(whole);
-        // An empty capture must not be read for ever.
-        if !whole || !args.repeat || summary.sent == before {
-            break;
+        match pass(args, source.encoding, &sender, &mut decoder, &mut summary, &mut lateness) {
+            Err(error) => break Some(error),
+            Ok(whole) => {
+                summary.passes += u64::from(whole);
+                // An empty capture must not be read for ever.
+                if !whole || !args.repeat || summary.sent == before {
+                    break None;
+                }
+            }
         }
-    }
+    };
     let delivered = sender.finish();
     (summary.acked, summary.failed) = (delivered.acked, delivered.failed);
     summary.late = lateness.report();
     summary.seconds = Duration::from_nanos(mono_ns() - started_ns).as_secs_f64();
-    Ok(summary)
+    Ok((summary, damage))
 }
 
 /// Sends the capture once; false when stopped before its end.
@@ -135,10 +141,22 @@ fn pass(
     let mut capture = Capture::open_as(&args.file, encoding)?;
     let mut progress = Progress::new(capture.progress());
     let mut pace = Pace::new(args.speed, mono_ns());
-    while let Some(frame) = capture.next_frame()? {
+    while let Some(mut frame) = capture.next_frame()? {
         progress.tick(|| format!("{} sent, {} late", summary.sent, lateness.count()));
-        let key = key_of(decoder, &frame);
-        summary.undecodable += u64::from(key.is_none());
+        let (key, value);
+        match key_of(decoder, &frame) {
+            Ok(symbol) => key = Some(symbol),
+            Err(error) => {
+                // Whoever asks the capture about it lets go of its bytes.
+                (key, value) = (None, frame.value.to_vec());
+                let ts_recv = frame.ts_recv;
+                if let Some(cut) = capture.cut(&error) {
+                    return Err(cut.into());
+                }
+                frame = Frame { ts_recv, value: &value };
+                summary.undecodable += 1;
+            }
+        }
         let due_ns = pace.due_ns(frame.ts_recv);
         if sender.stopped_before(due_ns.unwrap_or(0)) {
             return Ok(false);
@@ -155,14 +173,17 @@ fn pass(
     Ok(true)
 }
 
-/// A frame's symbol, or its instrument's id in an encoding without symbols; `None` where it cannot be decoded. A message
-/// without an instrument (an answer to a subscription) has an empty key.
-pub(crate) fn key_of(decoder: &mut Decoder, frame: &Frame<'_>) -> Option<String> {
+/// A frame's symbol, or its instrument's id in an encoding without symbols. A message without an instrument (an answer to a
+/// subscription) has an empty key.
+///
+/// # Errors
+/// What is wrong with a frame that cannot be decoded.
+pub(crate) fn key_of(decoder: &mut Decoder, frame: &Frame<'_>) -> Result<String, DecodeError> {
     let mut events = Vec::new();
-    decoder.decode(&Record { value: frame.value, key: None, ts_recv: frame.ts_recv }, &mut events).ok()?;
-    let Some(event) = events.first() else { return Some(String::new()) };
+    decoder.decode(&Record { value: frame.value, key: None, ts_recv: frame.ts_recv }, &mut events)?;
+    let Some(event) = events.first() else { return Ok(String::new()) };
     let id = event.head.instrument_id;
-    Some(decoder.symbols().symbol_of(id).map_or_else(|| id.to_string(), str::to_owned))
+    Ok(decoder.symbols().symbol_of(id).map_or_else(|| id.to_string(), str::to_owned))
 }
 
 #[cfg(test)]

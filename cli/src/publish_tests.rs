@@ -81,7 +81,7 @@ fn frames_arrive_as_they_came_with_symbol_and_capture_time() {
     let cluster = cluster();
     let file = capture("plain", &[QUOTE, "no json", ACK, QUOTE], 0);
     let (_running, stop) = running();
-    let summary = publish(&args(cluster.bootstrap_servers(), &file, "max"), &stop).unwrap();
+    let (summary, _) = publish(&args(cluster.bootstrap_servers(), &file, "max"), &stop).unwrap();
     assert_eq!((summary.sent, summary.acked, summary.failed, summary.undecodable), (4, 4, 0, 1));
     assert!(summary.late.is_none(), "nothing is due at full speed");
     let key = || Some("XYZUSDT".to_owned());
@@ -92,15 +92,28 @@ fn frames_arrive_as_they_came_with_symbol_and_capture_time() {
 }
 
 #[test]
+fn of_a_capture_that_is_cut_all_before_the_cut_is_sent_and_the_place_is_told() {
+    let cluster = cluster();
+    let file = capture("cut", &[QUOTE, QUOTE, QUOTE], 0);
+    let bytes = std::fs::read(&file.0).unwrap();
+    std::fs::write(&file.0, &bytes[..bytes.len() - 10]).unwrap();
+    let (_running, stop) = running();
+    let (summary, damage) = publish(&args(cluster.bootstrap_servers(), &file, "max"), &stop).unwrap();
+    assert_eq!((summary.sent, summary.acked, summary.undecodable), (2, 2, 0));
+    let damage = damage.unwrap();
+    assert!(damage.code() == 64 && damage.to_string().contains("line 3"), "{damage}");
+}
+
+#[test]
 fn recorded_gaps_are_kept_and_late_sends_are_not_skipped() {
     let cluster = cluster();
     let file = capture("paced", &[QUOTE; 5], 50);
     let (_running, stop) = running();
-    let summary = publish(&args(cluster.bootstrap_servers(), &file, "1"), &stop).unwrap();
+    let (summary, _) = publish(&args(cluster.bootstrap_servers(), &file, "1"), &stop).unwrap();
     assert_eq!((summary.sent, summary.acked), (5, 5));
     assert!(summary.seconds >= 0.2, "four gaps of 50 ms: {} s", summary.seconds);
     // A billion times as fast: everything after the first frame is due at once, and still sent.
-    let summary = publish(&args(cluster.bootstrap_servers(), &file, "1000000000"), &stop).unwrap();
+    let (summary, _) = publish(&args(cluster.bootstrap_servers(), &file, "1000000000"), &stop).unwrap();
     assert_eq!((summary.sent, summary.acked), (5, 5));
     assert!(summary.late.is_some());
 }
@@ -112,7 +125,7 @@ fn a_loop_goes_on_until_it_is_stopped_and_then_sums_up() {
     let (running, stop) = running();
     let args = PublishArgs { repeat: true, ..args(cluster.bootstrap_servers(), &file, "1") };
     let summary = std::thread::scope(|scope| {
-        let publisher = scope.spawn(move || publish(&args, &stop).unwrap());
+        let publisher = scope.spawn(move || publish(&args, &stop).unwrap().0);
         // Stopped once the third pass has begun to arrive.
         assert_eq!(consumed(&cluster.bootstrap_servers(), 7).len(), 7);
         running.send(()).unwrap();

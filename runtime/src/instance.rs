@@ -73,8 +73,8 @@ pub enum Notice {
     Log {
         /// Which instance.
         id: InstanceId,
-        /// The lines.
-        lines: Vec<(LogLevel, String)>,
+        /// Each with its stream time, ns.
+        lines: Vec<(u64, LogLevel, String)>,
     },
 }
 
@@ -630,7 +630,7 @@ impl Instance {
         let host = guest.host();
         if std::mem::take(&mut self.log_waits) {
             let mut lines = Vec::new();
-            host.log.drain(|line| lines.push((line.level, line.message.to_owned())));
+            host.log.drain(|line| lines.push((line.now, line.level, line.message.to_owned())));
             let _ = notices.send(Notice::Log { id: self.parts.id, lines });
         }
         self.parts.metrics.log_dropped.set(host.log.dropped());

@@ -38,12 +38,12 @@ pub(crate) fn after_faults(faults: &[u64], now: u64) -> Verdict {
 }
 
 /// A guest's log line, as the process's own.
-pub(crate) fn say(tenant: &str, strategy: &str, level: LogLevel, message: &str) {
+pub(crate) fn say(tenant: &str, strategy: &str, (ts, level): (u64, LogLevel), message: &str) {
     match level {
-        LogLevel::Debug => tracing::debug!(tenant, strategy, "{message}"),
-        LogLevel::Info => tracing::info!(tenant, strategy, "{message}"),
-        LogLevel::Warn => tracing::warn!(tenant, strategy, "{message}"),
-        LogLevel::Error => tracing::error!(tenant, strategy, "{message}"),
+        LogLevel::Debug => tracing::debug!(tenant, strategy, ts, "{message}"),
+        LogLevel::Info => tracing::info!(tenant, strategy, ts, "{message}"),
+        LogLevel::Warn => tracing::warn!(tenant, strategy, ts, "{message}"),
+        LogLevel::Error => tracing::error!(tenant, strategy, ts, "{message}"),
     }
 }
 
@@ -129,8 +129,8 @@ impl Supervisor {
             }
             Notice::Log { id, lines } => {
                 let (tenant, strategy) = self.name(id);
-                for (level, message) in lines {
-                    say(&tenant, &strategy, level, &message);
+                for (ts, level, message) in lines {
+                    say(&tenant, &strategy, (ts, level), &message);
                 }
             }
         }

@@ -40,4 +40,5 @@ mod venue;
 
 pub use model::{Fees, Latency, Model, ModelError};
 pub use order::{Message, Refusal, Report};
+pub use rng::Rng;
 pub use venue::{Counts, Traded, Venue};

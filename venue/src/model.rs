@@ -74,7 +74,8 @@ impl Latency {
     }
 
     pub(crate) fn draw(self, rng: &mut Rng) -> u64 {
-        if self.low_ns == self.high_ns { self.low_ns } else { rng.between(self.low_ns, self.high_ns) }
+        let width = self.high_ns.saturating_sub(self.low_ns);
+        if width == 0 { self.low_ns } else { self.low_ns.saturating_add(rng.below(width.saturating_add(1))) }
     }
 }
 

@@ -1,13 +1,14 @@
-//! The venue's source of numbers: the same seed gives the same latencies on every machine and in every version.
+//! A source of numbers: the same seed gives the same latencies, and the same made-up market, on every machine and in every version.
 
 /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014): 64 bits of state, period 2^64. Not for
 /// secrets.
 #[derive(Debug, Clone)]
-pub(crate) struct Rng(u64);
+pub struct Rng(u64);
 
 impl Rng {
     /// Every seed is as good as every other.
-    pub(crate) const fn new(seed: u64) -> Self {
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -19,10 +20,20 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// From `low` to `high`, both included. The bias of some 2^-28 does not matter here.
-    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
-        let width = high.saturating_sub(low).saturating_add(1);
-        low.saturating_add(self.next() % width)
+    /// Below `width`; 0 where that is 0. The bias, of some 2^-28 for a minute in nanoseconds, does not matter here.
+    pub fn below(&mut self, width: u64) -> u64 {
+        self.next() % width.max(1)
+    }
+
+    /// From `low` to `high`, both included; `low` where they are the wrong way round.
+    pub fn between(&mut self, low: i64, high: i64) -> i64 {
+        let width = u64::try_from(high.saturating_sub(low)).unwrap_or(0).saturating_add(1);
+        low.saturating_add_unsigned(self.below(width))
+    }
+
+    /// True `per_mille` times in a thousand.
+    pub fn chance(&mut self, per_mille: i64) -> bool {
+        self.between(0, 999) < per_mille
     }
 }
 
@@ -35,5 +46,12 @@ mod tests {
         let mut rng = Rng::new(1_234_567);
         let numbers: Vec<u64> = (0..3).map(|_| rng.next()).collect();
         assert_eq!(numbers, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+    }
+
+    #[test]
+    fn a_number_lies_in_its_range_and_reaches_both_ends() {
+        let mut rng = Rng::new(7);
+        let numbers: Vec<i64> = (0..1_000).map(|_| rng.between(-2, 2)).collect();
+        assert_eq!((numbers.iter().min(), numbers.iter().max()), (Some(&-2), Some(&2)));
     }
 }

@@ -23,11 +23,12 @@ use clap::Args;
 use pinion_runtime::args::{LevelFilter, LogFormat, RegistryArgs, log_to_stderr};
 use pinion_runtime::sandbox::Module;
 use pinion_spec::strategy::Strategy;
-use pinion_venue::{Fees, Latency, Model};
+use pinion_venue::Model;
 
 use crate::error::CliError;
 use crate::inspect::Format;
 use crate::strategy_file;
+use crate::venue_args::VenueArgs;
 use drive::Setup;
 pub(crate) use outcome::Outcome;
 
@@ -63,15 +64,9 @@ pub struct BacktestArgs {
     /// Other values of a parameter of the file; every combination is run
     #[arg(long, value_name = "NAME=VALUE,..")]
     pub param: Vec<String>,
-    /// One way to the venue and one way back: fixed, or drawn between two
-    #[arg(long, value_name = "TIME|TIME..TIME", default_value_t = Model::default().latency)]
-    pub latency: Latency,
-    /// Of the notional, in basis points; a rebate below zero
-    #[arg(long, value_name = "MAKER,TAKER", default_value_t = Model::default().fees, allow_hyphen_values = true)]
-    pub fees: Fees,
-    /// What latencies are drawn from
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
+    /// The venue
+    #[command(flatten)]
+    pub venue: VenueArgs,
     /// How to write the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -88,13 +83,14 @@ pub struct BacktestArgs {
 /// # Errors
 /// [`CliError`]; a strategy that faulted is [`CliError::Usage`], after the result has been written.
 pub fn run(args: &BacktestArgs) -> Result<(), CliError> {
-    log_to_stderr(LogFormat::Text, LevelFilter::WARN);
     let strategy = strategy_file::read(&args.file)?;
     let sources = sources::sources(&strategy, &args.data)?;
     let combinations = sweep::combinations(&strategy, &args.param)?;
+    // What a strategy logs is for one run; of many at once nobody knows whose line it is.
+    log_to_stderr(LogFormat::Text, if combinations.len() == 1 { LevelFilter::INFO } else { LevelFilter::ERROR });
     let setup = Setup {
         module: strategy_file::module(&args.file, &strategy, args.module_cache.as_ref(), &args.registry)?,
-        model: Model { latency: args.latency, fees: args.fees, seed: args.seed },
+        model: args.venue.model(),
         partitions: sources.iter().map(|source| (source.topic.clone(), source.partition + 1)).collect(),
         strategy,
         records_max: u64::MAX,

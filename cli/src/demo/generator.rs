@@ -11,8 +11,9 @@
 
 use std::io::Write;
 
+use pinion_venue::Rng;
+
 use super::market::{Level, Market};
-use super::rng::Rng;
 use crate::capture::Frame;
 
 /// The instrument of the streams.

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rng::Rng;
+use pinion_venue::Rng;
 
 /// Where the mid price starts, ticks of 0.01: 61,000.00. Pressure leans back to it, so the price cannot run away.
 const START_TICKS: i64 = 6_100_000;

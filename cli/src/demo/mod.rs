@@ -13,7 +13,6 @@ mod log;
 mod market;
 mod paper;
 mod publisher;
-mod rng;
 mod strategies;
 mod view;
 

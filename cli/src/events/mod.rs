@@ -5,6 +5,7 @@
 //! ([`pinion_runtime::decode::flat`]), one for each record of the capture. The columns are in [`schema`]. Execution reports have no
 //! rows. A file is written under another name and gets its own when it is whole.
 
+mod guard;
 mod read;
 mod schema;
 mod write;

@@ -8,7 +8,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Int8Type, Int64Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, RecordBatch};
 use arrow_ipc::reader::FileReader;
-use arrow_schema::{ArrowError, Schema};
+use arrow_schema::{ArrowError, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use pinion_runtime::decode::flat;
 use pinion_runtime::event::{
@@ -17,6 +17,7 @@ use pinion_runtime::event::{
 use pinion_runtime::limits::{INSTRUMENTS_MAX, RECORD_BYTES_MAX};
 
 use super::EventFileError;
+use super::guard::guarded;
 use super::schema::{self as at, COLUMNS, Format, STATES};
 
 /// Rows that are read at once.
@@ -44,18 +45,8 @@ impl EventReader {
         let file = File::open(path);
         let file = file.map_err(|source| EventFileError::File { what: "open", path: path.into(), source })?;
         let broken = |what: String| EventFileError::Broken { path: path.into(), row: 0, what };
-        let (schema, batches): (_, Batches) = match format {
-            Format::Parquet => {
-                let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| broken(e.to_string()))?;
-                let schema = builder.schema().clone();
-                let reader = builder.with_batch_size(BATCH_ROWS).build().map_err(|e| broken(e.to_string()))?;
-                (schema, Box::new(reader))
-            }
-            Format::Arrow => {
-                let reader = FileReader::try_new_buffered(file, None).map_err(|e| broken(e.to_string()))?;
-                (reader.schema(), Box::new(reader))
-            }
-        };
+        let opened = guarded(|| batches(file, format)).map_err(broken)?;
+        let (schema, batches) = opened.map_err(|error| broken(error.to_string()))?;
         let places = places(path, &schema)?;
         let encoding = schema.metadata().get(at::ENCODING_KEY).cloned();
         let (path, names) = (path.to_owned(), HashMap::new());
@@ -85,14 +76,15 @@ impl EventReader {
             if self.batch.as_ref().is_none_or(|batch| self.next == batch.num_rows()) {
                 // None from here on, where there are no more: the last one must not be read again.
                 (self.batch, self.next) = (None, 0);
-                self.batch = match self.batches.next() {
-                    None => return Ok(record.is_some()),
-                    Some(Ok(batch)) => Some(batch),
-                    Some(Err(error)) => {
-                        let (path, what) = (self.path.clone(), error.to_string());
+                let next = guarded(|| self.batches.next().transpose().map_err(|error| error.to_string()));
+                match next.flatten() {
+                    Ok(None) => return Ok(record.is_some()),
+                    Ok(more) => self.batch = more,
+                    Err(what) => {
+                        let path = self.path.clone();
                         return Err(EventFileError::Broken { path, row: self.row, what });
                     }
-                };
+                }
                 continue;
             }
             let Some(batch) = &self.batch else { continue };
@@ -116,6 +108,20 @@ impl EventReader {
             }
             self.next += 1;
             self.row += 1;
+        }
+    }
+}
+
+fn batches(file: File, format: Format) -> Result<(SchemaRef, Batches), ArrowError> {
+    match format {
+        Format::Parquet => {
+            let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
+            let schema = builder.schema().clone();
+            Ok((schema, Box::new(builder.with_batch_size(BATCH_ROWS).build()?)))
+        }
+        Format::Arrow => {
+            let reader = FileReader::try_new_buffered(file, None)?;
+            Ok((reader.schema(), Box::new(reader)))
         }
     }
 }

@@ -215,6 +215,31 @@ fn a_file_that_is_cut_off_or_broken_is_named() {
     }
 }
 
+/// The library of Arrow panics at an offset that lies outside of its file, as the fuzzer found.
+#[test]
+fn whatever_byte_of_a_file_is_changed_it_ends_in_records_or_in_an_error() {
+    let folder = Folder::new("changed");
+    for name in ["a.parquet", "a.arrow"] {
+        let path = folder.file(name);
+        write(&path, &records());
+        let whole = std::fs::read(&path).unwrap();
+        let mut broken = 0;
+        for place in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[place] ^= 0x7f;
+            std::fs::write(&path, &changed).unwrap();
+            let Some(format) = format_of(&changed) else { continue };
+            let mut value = Vec::new();
+            let read = EventReader::open(&path, format).and_then(|mut reader| {
+                while reader.next_record(&mut value)? {}
+                Ok(())
+            });
+            broken += usize::from(matches!(read, Err(EventFileError::Broken { .. })));
+        }
+        assert!(broken > 0, "{name} is read whatever stands in it");
+    }
+}
+
 #[test]
 fn another_version_is_refused() {
     let folder = Folder::new("version");

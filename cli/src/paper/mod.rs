@@ -22,13 +22,14 @@ use pinion_runtime::kafka::log::LogReader;
 use pinion_runtime::kafka::tail::Tail;
 use pinion_runtime::run::RunError;
 use pinion_spec::strategy::Strategy;
-use pinion_venue::{Fees, Latency, Model};
+use pinion_venue::Model;
 
 use crate::capture::Frame;
 use crate::error::CliError;
 use crate::inspect::Format;
 use crate::publish::{Destination, Sender, Sent};
 use crate::signal;
+use crate::venue_args::VenueArgs;
 use desk::{Desk, Read};
 use listen::Listen;
 pub(crate) use outcome::{Outcome, StrategyOutcome};
@@ -73,15 +74,9 @@ pub struct PaperArgs {
     /// The namespace that the strategies run in, in the place of what their files say
     #[arg(long, short, value_name = "NAMESPACE")]
     pub namespace: Option<String>,
-    /// One way to the venue and one way back: fixed, or drawn; see `pinion backtest`
-    #[arg(long, value_name = "TIME|TIME..TIME", default_value_t = Model::default().latency)]
-    pub latency: Latency,
-    /// Of the notional, in basis points; a rebate below zero
-    #[arg(long, value_name = "MAKER,TAKER", default_value_t = Model::default().fees, allow_hyphen_values = true)]
-    pub fees: Fees,
-    /// What latencies are drawn from
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
+    /// The venue
+    #[command(flatten)]
+    pub venue: VenueArgs,
     /// How to write the summary
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -95,7 +90,7 @@ pub fn run(args: &PaperArgs) -> Result<(), CliError> {
     log_to_stderr(LogFormat::Text, LevelFilter::INFO);
     let strategies = listen::strategies(&args.files, args.namespace.as_deref())?;
     let kafka = Kafka::of(&args.brokers, args.kafka_properties.as_deref()).map_err(RunError::from)?;
-    let model = Model { latency: args.latency, fees: args.fees, seed: args.seed };
+    let model = args.venue.model();
     let stop = signal::stop()?;
     let mut paper = Paper::start(&kafka, &strategies, model, &stop)?;
     let mut said_ns = mono_ns();

@@ -384,7 +384,7 @@ impl Playback {
                 Notice::Log { id, lines } => {
                     let Some((handle, _)) = self.find(id) else { continue };
                     let (tenant, strategy) = (handle.strategy.tenant(), &handle.strategy.metadata.name);
-                    lines.iter().for_each(|(level, message)| say(tenant, strategy, *level, message));
+                    lines.iter().for_each(|(ts, level, message)| say(tenant, strategy, (*ts, *level), message));
                 }
             }
         }
