@@ -1,10 +1,16 @@
-//! The formats' libraries on a file of a stranger's: some lengths they trust, and panic where those lie. Such a panic is a fault of the
-//! file's, told like any other, and not the end of the process.
+//! The formats' libraries on a file of a stranger's: some lengths they trust. Where those lie, Arrow's panics, and Parquet's steps over
+//! thousands of millions of fields that lie behind the end of the file. Both are faults of the file's, told like any other.
 
 use std::any::Any;
 use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
+
+use bytes::Bytes;
+use parquet::errors::Result as ParquetResult;
+use parquet::file::reader::{ChunkReader, Length};
 
 thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
@@ -34,4 +40,65 @@ pub(super) fn guarded<T>(read: impl FnOnce() -> T) -> Result<T, String> {
 fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it cannot be read").to_owned()
+}
+
+/// A file of which nobody reads on behind its end.
+pub(super) struct Ending(pub(super) File);
+
+/// Bytes of which the end, once it is there, is an error: whoever reads by lengths was told a wrong one.
+pub(super) struct Bounded<R>(R);
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buffer) {
+            Ok(0) if !buffer.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
+            read => read,
+        }
+    }
+}
+
+impl Length for Ending {
+    fn len(&self) -> u64 {
+        Length::len(&self.0)
+    }
+}
+
+impl ChunkReader for Ending {
+    type T = Bounded<BufReader<File>>;
+
+    fn get_read(&self, start: u64) -> ParquetResult<Self::T> {
+        Ok(Bounded(self.0.get_read(start)?))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
+        self.0.get_bytes(start, length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_behind_the_end_is_an_error_and_not_nothing() {
+        let mut bounded = Bounded(&b"abc"[..]);
+        let mut read = [0; 2];
+        assert_eq!(bounded.read(&mut read).unwrap(), 2);
+        assert_eq!(bounded.read(&mut read).unwrap(), 1);
+        assert_eq!(bounded.read(&mut []).unwrap(), 0);
+        assert_eq!(bounded.read(&mut read).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert!(
+            io::copy(&mut bounded.by_ref().take(1 << 31), &mut io::sink()).is_err(),
+            "as Parquet's steps over a field"
+        );
+    }
+
+    #[test]
+    fn a_panic_is_told_in_its_own_words() {
+        assert_eq!(guarded(|| 1), Ok(1));
+        assert_eq!(
+            guarded(|| panic!("offset {} lies outside", 7)).map(|()| 0),
+            Err("offset 7 lies outside".to_owned())
+        );
+    }
 }

@@ -17,7 +17,7 @@ use pinion_runtime::event::{
 use pinion_runtime::limits::{INSTRUMENTS_MAX, RECORD_BYTES_MAX};
 
 use super::EventFileError;
-use super::guard::guarded;
+use super::guard::{Ending, guarded};
 use super::schema::{self as at, COLUMNS, Format, STATES};
 
 /// Rows that are read at once.
@@ -115,7 +115,7 @@ impl EventReader {
 fn batches(file: File, format: Format) -> Result<(SchemaRef, Batches), ArrowError> {
     match format {
         Format::Parquet => {
-            let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
+            let builder = ParquetRecordBatchReaderBuilder::try_new(Ending(file))?;
             let schema = builder.schema().clone();
             Ok((schema, Box::new(builder.with_batch_size(BATCH_ROWS).build()?)))
         }
