@@ -34,7 +34,7 @@ mod summary;
 
 use pace::Pace;
 pub use pace::Speed;
-pub(crate) use sender::{Destination, Sender, Sent};
+pub(crate) use sender::{DELIVERY_TIMEOUT, Destination, Sender, Sent};
 pub(crate) use summary::Lateness;
 use summary::Summary;
 
@@ -104,7 +104,8 @@ fn publish(args: &PublishArgs, stop: &Receiver<()>) -> Result<(Summary, Option<C
     let source = Source::of(&args.source, &args.file)?;
     let mut decoder = source.decoder()?;
     let kafka = Kafka::of(&args.brokers, args.kafka_properties.as_deref()).map_err(RunError::from)?;
-    let to = Destination { kafka: &kafka, topic: &args.topic, partition: args.partition };
+    let to =
+        Destination { kafka: &kafka, topic: &args.topic, partition: args.partition, patience: Some(DELIVERY_TIMEOUT) };
     let sender = Sender::connect(to, stop)?;
     let started_ns = mono_ns();
     let mut summary = Summary::default();

@@ -18,8 +18,8 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 use crate::capture::Frame;
 use crate::error::CliError;
 
-/// How long a record may wait for its acknowledgement, and the last ones for theirs.
-const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a record may wait for its acknowledgement where the capture would go on without it, and the last ones for theirs.
+pub(crate) const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause before a send is tried again when librdkafka's queue is full.
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(1);
 /// The last stretch before a frame is due is waited for on the processor: a thread's wake-up is later than that.
@@ -87,6 +87,8 @@ pub(crate) struct Destination<'a> {
     pub(crate) topic: &'a str,
     /// Partition; by the record's key where there is none.
     pub(crate) partition: Option<u16>,
+    /// How long a record may wait for its acknowledgement; `None`: as long as the broker is away.
+    pub(crate) patience: Option<Duration>,
 }
 
 /// The way to the topic.
@@ -108,7 +110,7 @@ impl<'a> Sender<'a> {
             // A record leaves when it is due, and in order whatever is retried.
             .set("linger.ms", "0")
             .set("enable.idempotence", "true")
-            .set("message.timeout.ms", DELIVERY_TIMEOUT.as_millis().to_string());
+            .set("message.timeout.ms", to.patience.map_or(0, |patience| patience.as_millis()).to_string());
         let callbacks = to.kafka.callbacks("publish");
         let deliveries = Deliveries { callbacks: callbacks.clone(), acked: Arc::default(), failed: Arc::default() };
         let no_access = |error| CliError::no_access(to.kafka.brokers(), &error);
@@ -184,6 +186,11 @@ impl<'a> Sender<'a> {
                 }
             }
         }
+    }
+
+    /// Records that were not taken so far.
+    pub(crate) fn failed(&self) -> u64 {
+        self.deliveries.failed.load(Ordering::Relaxed)
     }
 
     /// Waits for the last acknowledgements, as long as a record may take.

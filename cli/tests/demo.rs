@@ -63,9 +63,21 @@ fn the_same_arguments_give_the_same_order_stream_and_another_seed_another() {
         assert!(summary["orders"]["approved"].as_u64().unwrap() > 0, "{summary}");
         assert_eq!(summary["faults"], serde_json::json!({}), "{summary}");
     }
-    for field in ["events", "orders", "order_stream_sha256", "strategies"] {
+    for field in ["events", "orders", "order_stream_sha256"] {
         assert_eq!(first[field], again[field], "{field}");
     }
+    // What the venue made of them hangs on when it read them.
+    let decided = |summary: &serde_json::Value| {
+        let mut strategies = summary["strategies"].clone();
+        for strategy in strategies.as_object_mut().unwrap().values_mut() {
+            let paper = strategy.as_object_mut().unwrap().remove("paper").unwrap();
+            let orders: u64 =
+                strategy["orders"].as_object().unwrap().values().filter_map(serde_json::Value::as_u64).sum();
+            assert_eq!(paper["orders"], orders, "every message came to the venue");
+        }
+        strategies
+    };
+    assert_eq!(decided(&first), decided(&again));
     assert_ne!(first["order_stream_sha256"], other["order_stream_sha256"]);
 }
 

@@ -35,9 +35,11 @@ fn reported(broker: &Broker, mut strategy: Strategy) -> (Strategy, String) {
     (strategy, executions)
 }
 
-/// What lies in a topic, as JSON.
+/// The reports that lie in a topic; the venues' claims are none.
 fn all(broker: &Broker, topic: &str) -> Vec<Value> {
-    broker.consume_all(topic).iter().map(|record| json(&record.payload)).collect()
+    let records = broker.consume_all(topic);
+    let reports = records.iter().map(|record| json(&record.payload));
+    reports.filter(|report| report["client_order_id"] != "pinion-paper").collect()
 }
 
 /// The type of each report, by the order's number.
@@ -188,17 +190,46 @@ fn the_younger_of_two_venues_takes_over_and_the_older_ends() {
     let Some(hand) = Hand::new() else { return };
     let older = hand.open();
     hand.quote(1_000, 100, 102);
-    hand.buy(0, 90, 1_000);
+    hand.buy(0, 102, 1_000);
     hand.until_told(0, &["accepted"]);
+    hand.quote(1_001, 100, 102);
+    hand.until_told(0, &["accepted", "filled"]);
+    // Nothing is open, so the younger has nothing to report: the older ends by its claim.
     let younger = hand.open();
     let (status, log) = older.wait();
     assert_eq!(status.code(), Some(69), "{log}");
     assert!(log.contains(&format!("another paper venue writes to {} and has taken over", hand.executions)), "{log}");
-    hand.until_told(0, &["accepted", "cancelled"]);
-    hand.quote(1_001, 100, 102);
+    hand.buy(0, 102, 1_001);
     hand.buy(1, 102, 1_001);
+    hand.quote(1_002, 100, 102);
+    hand.quote(1_003, 100, 102);
+    hand.until_told(1, &["accepted", "filled"]);
+    let summary = younger.end();
+    assert_eq!((&summary["repeated"], &summary["strategies"]["ema-cross"]["fills"]), (&json!(1), &json!(1)));
+    hand.until_told(0, &["accepted", "filled"]);
+}
+
+#[test]
+fn a_venue_beside_which_somebody_else_begins_to_report_cancels_what_works_and_ends() {
+    let Some(hand) = Hand::new() else { return };
+    let paper = hand.open();
+    hand.quote(1_000, 100, 102);
+    hand.buy(0, 90, 1_000);
+    hand.until_told(0, &["accepted"]);
+    // A report on another strategy's order is not its business.
+    let other = Hand::id(0).replace(&Hand::id(0)[..8], "00000001");
+    let report = |id: &str| {
+        json!({"type": "accepted", "client_order_id": id, "side": "buy", "instrument": "BTCUSDT", "leaves": "1"})
+            .to_string()
+    };
+    hand.broker.produce(&hand.executions, 0, [report(&other)]);
+    hand.buy(1, 90, 1_000);
     hand.until_told(1, &["accepted"]);
-    assert_eq!(younger.end()["strategies"]["ema-cross"]["orders"], 1);
+    hand.broker.produce(&hand.executions, 0, [report(&Hand::id(1))]);
+    let (status, log) = paper.wait();
+    assert_eq!(status.code(), Some(64), "{log}");
+    assert!(log.contains("whoever trades for them must be alone"), "{log}");
+    hand.until_told(0, &["accepted", "cancelled"]);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use pinion_spec::strategy::{Encoding, Strategy};
 use pinion_venue::Model;
 
 use crate::error::CliError;
-use crate::paper::{Outcome, Paper, StrategyOutcome};
+use crate::paper::{Outcome, Paper, StrategyOutcome, Turn};
 
 /// Between two looks at what it has come to.
 const LOOK_NS: u64 = 200_000_000;
@@ -104,7 +104,9 @@ fn run(mut paper: Paper<'_>, latest: &Latest, expected: &Receiver<Expected>) -> 
     let (mut looked_ns, mut read_ns) = (mono_ns(), mono_ns());
     let (mut wanted, mut read) = (None, 0);
     loop {
-        paper.turn()?;
+        if let Turn::TakenOver(topic) = paper.turn()? {
+            return Err(CliError::Unavailable(format!("another paper venue has taken over {topic}")));
+        }
         let now_ns = mono_ns();
         let counts = paper.read();
         if counts.records + counts.orders > read {

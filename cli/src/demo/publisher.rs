@@ -15,7 +15,7 @@ use super::generator::{Generator, SYMBOL};
 use super::strategies::MARKET_TOPIC;
 use crate::capture::{Capture, CaptureError, Frame};
 use crate::error::CliError;
-use crate::publish::{Destination, Lateness, Sender, Sent, key_of};
+use crate::publish::{DELIVERY_TIMEOUT, Destination, Lateness, Sender, Sent, key_of};
 
 /// Where frames come from.
 pub(super) enum Feed {
@@ -90,7 +90,10 @@ pub(super) fn run(
         }
     }
     let _finish = Finish(published);
-    let sender = Sender::connect(Destination { kafka, topic: MARKET_TOPIC, partition: Some(0) }, stop)?;
+    let sender = Sender::connect(
+        Destination { kafka, topic: MARKET_TOPIC, partition: Some(0), patience: Some(DELIVERY_TIMEOUT) },
+        stop,
+    )?;
     let mut lateness = Lateness::new().map_err(CliError::Internal)?;
     let mut start_ns = mono_ns();
     for index in 0..frames {

@@ -9,7 +9,7 @@ use pinion_spec::strategy::Strategy;
 use serde_json::{Value, json};
 
 use super::DevArgs;
-use super::running::Running;
+use super::running::{Running, Runs};
 use super::tell::{Done, Teller, Told, short};
 use crate::build::{self, Component};
 use crate::error::CliError;
@@ -72,7 +72,7 @@ impl<'a> Bench<'a> {
         let outcome = self.steps(&mut told);
         let step = told.failed();
         let runs = match (&self.running, &self.strategy) {
-            (Some(running), Some(strategy)) => Some((running.address(), running.module(strategy))),
+            (Some(running), Some(strategy)) => Some((running.address(), running.runs(strategy))),
             _ => None,
         };
         self.teller.end(told, outcome.as_ref().err(), runs)?;
@@ -103,12 +103,17 @@ impl<'a> Bench<'a> {
         told.module = Some(digest.clone());
         self.check_and_backtest(told, &strategy, &component)?;
 
+        let mut alone = false;
         let swapped = match &self.running {
-            Some(running) => teller.step(told, "swap", || swap(running, &strategy, &component.bytes, &digest)),
+            Some(running) => teller.step(told, "swap", || {
+                let before = running.runs(&strategy);
+                alone = matches!(before, Err(CliError::Unavailable(_)));
+                swap(running, &strategy, (&component.bytes, &digest), &before?)
+            }),
             None => Ok(()),
         };
-        // Where nobody runs it yet, whoever starts it finds it. One that was refused is no better in a file.
-        if matches!(swapped, Ok(()) | Err(CliError::Unavailable(_))) {
+        // Where nobody runs it yet, whoever starts it finds it. One that was refused or faulted is no better in a file.
+        if swapped.is_ok() || alone {
             write(teller, told, &path, &component)?;
         }
         swapped
@@ -184,16 +189,20 @@ impl<'a> Bench<'a> {
     }
 }
 
-fn swap(running: &Running, strategy: &Strategy, component: &[u8], digest: &str) -> Result<Done<()>, CliError> {
-    let address = running.address();
-    let before = running.module(strategy)?;
-    if before == digest {
-        let text = format!("{} runs at {address} already", short(digest));
-        return Ok(Done::new((), text, json!({"from": before, "to": digest})));
+fn swap(
+    running: &Running,
+    strategy: &Strategy,
+    (component, digest): (&[u8], &str),
+    before: &Runs,
+) -> Result<Done<()>, CliError> {
+    let (address, from) = (running.address(), &before.module);
+    let detail = json!({"from": from, "to": digest});
+    if from == digest && !before.quarantined {
+        return Ok(Done::new((), format!("{} runs at {address} already", short(digest)), detail));
     }
     running.swap(strategy, component, digest)?;
-    let text = format!("{} runs at {address}, in place of {}", short(digest), short(&before));
-    Ok(Done::new((), text, json!({"from": before, "to": digest})))
+    let was = if before.quarantined { ", which was quarantined" } else { "" };
+    Ok(Done::new((), format!("{} runs at {address}, in place of {}{was}", short(digest), short(from)), detail))
 }
 
 /// Writes the component where the strategy's file looks for it, unless it lies there.

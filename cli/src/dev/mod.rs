@@ -19,6 +19,7 @@ use pinion_runtime::args::{LevelFilter, LogFormat, log_to_stderr};
 use crate::error::CliError;
 use crate::inspect::Format;
 use crate::sample::made::Made;
+use crate::signal;
 use cycle::Bench;
 use folder::Folder;
 use running::{Address, Running};
@@ -28,6 +29,8 @@ use tell::Teller;
 const LOOK: Duration = Duration::from_millis(250);
 /// Looks after which a change is taken though files still change: something writes there without end, a log perhaps.
 const LOOKS_MAX: usize = 20;
+/// As shells have it, for a round that was not finished.
+const INTERRUPTED: i32 = 130;
 
 /// Watches a strategy's folder: builds, checks and backtests each change, and swaps it into a running strategy
 ///
@@ -90,9 +93,7 @@ pub fn run(args: &DevArgs) -> Result<(), CliError> {
     let token = args.admin_token_file.as_deref().map(running::token).transpose()?;
     let running = args.into.map(|address| Running::new(address, token));
     let made = Made::folder()?;
-    if !args.once {
-        end_on_interrupt(made.path().to_owned())?;
-    }
+    end_on_signal(made.path().to_owned(), if args.once { INTERRUPTED } else { 0 })?;
     let source = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut folder = Folder::look(source)?;
     let teller = Teller::new(args.format);
@@ -124,16 +125,15 @@ fn until_changed(folder: &mut Folder) -> Result<Vec<String>, CliError> {
     }
 }
 
-/// Ends the process at once with 0 when it is interrupted: nothing is half done, files are renamed into place and swaps are whole.
-fn end_on_interrupt(made: PathBuf) -> Result<(), CliError> {
-    let failed = |error: std::io::Error| CliError::Internal(format!("cannot wait for Ctrl-C: {error}"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+/// Ends the process at once when it is asked to: nothing is half done, files are renamed into place and swaps are whole.
+fn end_on_signal(made: PathBuf, code: i32) -> Result<(), CliError> {
+    let stop = signal::stop()?;
     let wait = move || {
-        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+        if stop.recv().is_ok() {
             let _ = std::fs::remove_dir_all(made);
-            std::process::exit(0);
+            std::process::exit(code);
         }
     };
-    std::thread::Builder::new().name("interrupt".to_owned()).spawn(wait).map_err(failed)?;
-    Ok(())
+    let spawned = std::thread::Builder::new().name("stop".to_owned()).spawn(wait);
+    spawned.map(drop).map_err(|error| CliError::Internal(format!("cannot wait for signals: {error}")))
 }

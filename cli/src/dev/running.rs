@@ -82,6 +82,15 @@ pub(super) struct Running {
     token: Option<String>,
 }
 
+/// The module of a strategy that was loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Runs {
+    /// Its digest.
+    pub(super) module: String,
+    /// It is there, but not called any more.
+    pub(super) quarantined: bool,
+}
+
 /// One strategy that runs, as far as this looks at it.
 #[derive(Debug, Deserialize)]
 struct Shown {
@@ -100,18 +109,19 @@ impl Running {
         self.address
     }
 
-    /// Digest of the module that runs.
+    /// What runs.
     ///
     /// # Errors
     /// [`CliError::Unavailable`] where nobody answers, [`CliError::Usage`] where it is refused or does not run there.
-    pub(super) fn module(&self, strategy: &Strategy) -> Result<String, CliError> {
-        Ok(self.shown(strategy)?.module)
+    pub(super) fn runs(&self, strategy: &Strategy) -> Result<Runs, CliError> {
+        let Shown { module, quarantined, .. } = self.shown(strategy)?;
+        Ok(Runs { module, quarantined })
     }
 
     /// Swaps a module in and waits until it is seen to run.
     ///
     /// # Errors
-    /// As [`Running::module`]; [`CliError::Usage`] where the swap is refused, and then what ran goes on.
+    /// As [`Running::runs`]; [`CliError::Usage`] where the swap is refused, and then what ran goes on.
     pub(super) fn swap(&self, strategy: &Strategy, component: &[u8], digest: &str) -> Result<(), CliError> {
         let path = format!(
             "/control/swap?tenant={}&strategy={}",

@@ -7,7 +7,7 @@ use pinion_runtime::clock::{mono_ns, wall_ns};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::running::Address;
+use super::running::{Address, Runs};
 use crate::error::CliError;
 use crate::inspect::Format;
 use crate::output;
@@ -53,7 +53,7 @@ pub(super) struct Told {
     /// Digest of what was built.
     pub(super) module: Option<String>,
     steps: Vec<Step>,
-    /// Digest of what runs at `--into` after the cycle.
+    /// Digest of what runs at `--into` after the cycle; none where that is quarantined.
     running: Option<String>,
 }
 
@@ -136,15 +136,16 @@ impl Teller {
         &self,
         mut told: Told,
         failed: Option<&CliError>,
-        runs: Option<(Address, Result<String, CliError>)>,
+        runs: Option<(Address, Result<Runs, CliError>)>,
     ) -> Result<(), CliError> {
         if let Some((address, runs)) = runs {
             match runs {
-                Ok(digest) => {
-                    if failed.is_some() {
-                        self.line("running", "", &format!("{} goes on at {address}", short(&digest)), None);
+                Ok(Runs { module, quarantined }) => {
+                    if failed.is_some() || quarantined {
+                        let how = if quarantined { "is quarantined" } else { "goes on" };
+                        self.line("running", "", &format!("{} {how} at {address}", short(&module)), None);
                     }
-                    told.running = Some(digest);
+                    told.running = (!quarantined).then_some(module);
                 }
                 // A swap that failed has said the same.
                 Err(error) if failed.is_some() && told.steps.iter().all(|step| step.step != "swap") => {

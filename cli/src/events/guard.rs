@@ -1,15 +1,19 @@
-//! The formats' libraries on a file of a stranger's: some lengths they trust. Where those lie, Arrow's panics, and Parquet's steps over
-//! thousands of millions of fields that lie behind the end of the file. Both are faults of the file's, told like any other.
+//! The formats' libraries on a file of a stranger's: some lengths they trust. Where those lie, Arrow's panics or asks for gigabytes, and
+//! Parquet's steps over thousands of millions of fields that lie behind the end of the file. All are faults of the file's, told like any
+//! other.
 
 use std::any::Any;
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
+use arrow_ipc::reader::read_footer_length;
+use arrow_ipc::root_as_footer;
+use arrow_schema::ArrowError;
 use bytes::Bytes;
-use parquet::errors::Result as ParquetResult;
+use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::reader::{ChunkReader, Length};
 
 thread_local! {
@@ -42,6 +46,36 @@ fn words(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it cannot be read").to_owned()
 }
 
+/// The end of an Arrow file: the length of its footer and the format's name.
+const TRAILER_BYTES: usize = 10;
+
+/// Looks whether all blocks of an Arrow file lie inside of it: the library allocates what a block says that it has.
+///
+/// # Errors
+/// What is wrong with the footer, or that a block lies outside.
+pub(super) fn blocks_lie_inside(file: &mut File) -> Result<(), ArrowError> {
+    let outside = || ArrowError::ParseError("it names bytes that lie outside of the file".to_owned());
+    let trailer_at = file.metadata()?.len().checked_sub(TRAILER_BYTES as u64).ok_or_else(outside)?;
+    file.seek(SeekFrom::Start(trailer_at))?;
+    let mut trailer = [0; TRAILER_BYTES];
+    file.read_exact(&mut trailer)?;
+    let length = read_footer_length(trailer)?;
+    let footer_at = trailer_at.checked_sub(length as u64).ok_or_else(outside)?;
+    file.seek(SeekFrom::Start(footer_at))?;
+    let mut footer = vec![0; length];
+    file.read_exact(&mut footer)?;
+    let footer = root_as_footer(&footer).map_err(|error| ArrowError::ParseError(error.to_string()))?;
+    for block in footer.recordBatches().iter().chain(&footer.dictionaries()).flatten() {
+        let lengths = [block.offset(), i64::from(block.metaDataLength()), block.bodyLength()];
+        let end = lengths.into_iter().try_fold(0_u64, |end, length| end.checked_add(u64::try_from(length).ok()?));
+        if end.is_none_or(|end| end > footer_at) {
+            return Err(outside());
+        }
+    }
+    file.rewind()?;
+    Ok(())
+}
+
 /// A file of which nobody reads on behind its end.
 pub(super) struct Ending(pub(super) File);
 
@@ -71,6 +105,9 @@ impl ChunkReader for Ending {
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
+        if start.checked_add(length as u64).is_none_or(|end| end > Length::len(self)) {
+            return Err(ParquetError::EOF("it names bytes that lie outside of the file".to_owned()));
+        }
         self.0.get_bytes(start, length)
     }
 }

@@ -17,7 +17,7 @@ use pinion_runtime::event::{
 use pinion_runtime::limits::{INSTRUMENTS_MAX, RECORD_BYTES_MAX};
 
 use super::EventFileError;
-use super::guard::{Ending, guarded};
+use super::guard::{Ending, blocks_lie_inside, guarded};
 use super::schema::{self as at, COLUMNS, Format, STATES};
 
 /// Rows that are read at once.
@@ -112,7 +112,7 @@ impl EventReader {
     }
 }
 
-fn batches(file: File, format: Format) -> Result<(SchemaRef, Batches), ArrowError> {
+fn batches(mut file: File, format: Format) -> Result<(SchemaRef, Batches), ArrowError> {
     match format {
         Format::Parquet => {
             let builder = ParquetRecordBatchReaderBuilder::try_new(Ending(file))?;
@@ -120,6 +120,7 @@ fn batches(file: File, format: Format) -> Result<(SchemaRef, Batches), ArrowErro
             Ok((schema, Box::new(builder.with_batch_size(BATCH_ROWS).build()?)))
         }
         Format::Arrow => {
+            blocks_lie_inside(&mut file)?;
             let reader = FileReader::try_new_buffered(file, None)?;
             Ok((reader.schema(), Box::new(reader)))
         }

@@ -241,6 +241,24 @@ fn whatever_byte_of_a_file_is_changed_it_ends_in_records_or_in_an_error() {
 }
 
 #[test]
+fn an_arrow_block_that_lies_outside_of_its_file_is_refused_before_room_is_made_for_it() {
+    let folder = Folder::new("outside");
+    let path = folder.file("a.arrow");
+    write(&path, &records());
+    let mut bytes = std::fs::read(&path).unwrap();
+    let trailer = bytes.len() - 10;
+    let length = u32::from_le_bytes(bytes[trailer..trailer + 4].try_into().unwrap());
+    let footer = trailer - usize::try_from(length).unwrap();
+    let block =
+        arrow_ipc::root_as_footer(&bytes[footer..trailer]).unwrap().recordBatches().unwrap().get(0).bodyLength();
+    let at = bytes[footer..].windows(8).position(|window| window == block.to_le_bytes()).unwrap() + footer;
+    bytes[at..at + 8].copy_from_slice(&(1_i64 << 31).to_le_bytes());
+    std::fs::write(&path, &bytes).unwrap();
+    let error = read(&path).map(|_| ()).unwrap_err();
+    assert!(matches!(error, EventFileError::Broken { row: 0, .. }) && error.to_string().contains("outside"), "{error}");
+}
+
+#[test]
 fn another_version_is_refused() {
     let folder = Folder::new("version");
     for (key, value, what) in [("pinion.events", "2", "version 2"), ("pinion.size_exponent", "-8", "10 to -8")] {

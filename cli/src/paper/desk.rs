@@ -19,6 +19,9 @@ use super::listen::{Listen, Market, Member};
 use super::outcome::{Counts, Outcome, StrategyOutcome, Told};
 use crate::error::CliError;
 
+/// How far ahead of the stream and of the wall clock an order may have been decided: clocks differ by less.
+const AHEAD_NS_MAX: u64 = 60_000_000_000;
+
 /// A report on its way to Kafka.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Outgoing {
@@ -110,9 +113,12 @@ impl Desk {
         if let Err(error) = market.decoder.decode(record, &mut events) {
             *self.counts.decode_errors.entry(error.reason()).or_default() += 1;
         }
-        if let Some(first) = events.first() {
-            self.shown = (first.head.ts_recv.max(self.now), mono_ns);
-            self.reach(self.shown.0);
+        // One that is older than the clock moves nothing: time goes on by the wall.
+        if let Some(ts) = events.first().map(|first| first.head.ts_recv).filter(|ts| *ts > self.now) {
+            self.shown = (ts, mono_ns);
+            self.reach(ts);
+        } else {
+            self.pass(mono_ns);
         }
         for event in &events {
             self.books.apply(event);
@@ -123,8 +129,8 @@ impl Desk {
         self.settle()
     }
 
-    /// Takes a record of an orders topic.
-    pub(super) fn order(&mut self, topic: &str, value: &[u8], mono_ns: u64) {
+    /// Takes a record of an orders topic; `wall_ns` is the wall clock.
+    pub(super) fn order(&mut self, topic: &str, value: &[u8], (mono_ns, wall_ns): (u64, u64)) {
         let order = match wire::read_order(value) {
             Ok(order) => order,
             Err(error) => {
@@ -139,6 +145,12 @@ impl Desk {
             self.counts.not_ours += 1;
             return;
         };
+        // What is decided then would wait for ever, and all behind it.
+        if order.ts > self.now.max(wall_ns).saturating_add(AHEAD_NS_MAX) {
+            tracing::warn!(topic, order = %order.id, ts = order.ts, "an order from the future is left aside");
+            self.counts.unreadable += 1;
+            return;
+        }
         trader.told.orders += 1;
         if self.shown.0 == 0 {
             self.shown = (order.ts, mono_ns);
@@ -159,16 +171,22 @@ impl Desk {
         });
     }
 
-    /// Moves the clock on while no market data comes.
-    ///
-    /// # Errors
-    /// As [`Desk::market`].
-    pub(super) fn pass(&mut self, mono_ns: u64) -> Result<(), CliError> {
+    /// Moves the clock on while no market data does.
+    pub(super) fn pass(&mut self, mono_ns: u64) {
         let (ts, at) = self.shown;
         if ts > 0 {
             self.reach(ts.saturating_add(mono_ns.saturating_sub(at)));
         }
-        self.settle()
+    }
+
+    /// Takes note of a report that another venue wrote, which is about to end: what it answered is not answered again.
+    pub(super) fn heard(&mut self, order: ClientOrderId, sequence: u64) {
+        self.venue.resume(sequence, [order]);
+    }
+
+    /// Whether an order is of one of our strategies.
+    pub(super) fn is_ours(&self, hash: u32) -> bool {
+        self.by_hash.contains_key(&hash)
     }
 
     /// Whether something is due by the clock alone.
@@ -325,7 +343,7 @@ mod tests {
     fn an_order_meets_the_market_after_its_latency_and_its_reports_are_told_when_they_are_due() {
         let mut desk = desk();
         quote(&mut desk, 10, 99, 101, 0);
-        desk.order("o", &message("new", 101, 10), 0);
+        desk.order("o", &message("new", 101, 10), (0, 0));
         quote(&mut desk, 11, 99, 101, 1);
         assert_eq!(due(&mut desk), [], "accepted and filled at 11, which is learned at 12");
         assert!(desk.is_waiting());
@@ -341,25 +359,25 @@ mod tests {
     fn on_a_quiet_market_the_wall_clock_brings_orders_and_reports_but_no_fill() {
         let mut desk = desk();
         quote(&mut desk, 10, 99, 101, 500);
-        desk.order("o", &message("new", 101, 10), 500);
-        desk.pass(501 * MS).unwrap();
+        desk.order("o", &message("new", 101, 10), (500, 0));
+        desk.pass(501 * MS);
         assert_eq!(due(&mut desk), []);
-        desk.pass(502 * MS).unwrap();
+        desk.pass(502 * MS);
         assert_eq!(due(&mut desk), [told("accepted", "2", 12, 1)]);
-        desk.pass(900 * MS).unwrap();
+        desk.pass(900 * MS);
         assert_eq!(due(&mut desk), []);
         // Captured before where the clock has gone on to: it fills by its own time, and is told at once.
         quote(&mut desk, 13, 99, 101, 901);
         assert_eq!(due(&mut desk), []);
-        desk.pass(901 * MS).unwrap();
+        desk.pass(901 * MS);
         assert_eq!(due(&mut desk), [told("filled", "0", 14, 2)]);
     }
 
     #[test]
     fn an_order_that_comes_before_any_market_is_answered_all_the_same() {
         let mut desk = desk();
-        desk.order("o", &message("new", 101, 10), 500);
-        desk.pass(600 * MS).unwrap();
+        desk.order("o", &message("new", 101, 10), (500, 0));
+        desk.pass(600 * MS);
         assert_eq!(due(&mut desk).first().map(|told| told.0.clone()), Some("accepted".to_owned()));
     }
 
@@ -369,12 +387,46 @@ mod tests {
         let ours = ClientOrderId::strategy_hash("default", "a");
         let theirs = String::from_utf8(message("new", 101, 10)).unwrap().replace(&format!("{ours:08x}"), "00000001");
         for value in [&b"nonsense"[..], b"{}", b"", theirs.as_bytes()] {
-            desk.order("o", value, 0);
+            desk.order("o", value, (0, 0));
         }
-        desk.pass(900 * MS).unwrap();
+        desk.pass(900 * MS);
         let outcome = desk.outcome().unwrap();
         assert_eq!((outcome.counts.unreadable, outcome.counts.not_ours), (3, 1));
         assert_eq!((due(&mut desk), outcome.strategies["a"].told.orders), (vec![], 0));
+    }
+
+    #[test]
+    fn an_order_from_the_future_holds_nothing_up() {
+        let mut desk = desk();
+        desk.order("o", &message("new", 101, u64::MAX / MS), (0, 90_000 * MS));
+        quote(&mut desk, 10, 99, 101, 0);
+        desk.order("o", &message("new", 101, 10), (0, 90_000 * MS));
+        quote(&mut desk, 20, 99, 101, 0);
+        assert_eq!(due(&mut desk).first().map(|told| told.0.clone()), Some("accepted".to_owned()));
+        assert_eq!(desk.outcome().unwrap().counts.unreadable, 1);
+    }
+
+    #[test]
+    fn a_market_that_is_shown_again_with_its_old_times_holds_no_clock_up() {
+        let mut desk = desk();
+        quote(&mut desk, 500, 99, 101, 0);
+        desk.order("o", &message("new", 90, 500), (0, 0));
+        for mono in 1..=4 {
+            quote(&mut desk, 10 + mono, 99, 101, mono);
+        }
+        assert_eq!(due(&mut desk), [told("accepted", "2", 502, 1)]);
+    }
+
+    #[test]
+    fn what_another_venue_has_answered_is_not_opened() {
+        let mut desk = desk();
+        quote(&mut desk, 10, 99, 101, 0);
+        let order: Value = serde_json::from_slice(&message("new", 101, 10)).unwrap();
+        desk.heard(ClientOrderId::parse(order["client_order_id"].as_str().unwrap().as_bytes()).unwrap(), 8);
+        desk.order("o", &message("new", 101, 10), (0, 0));
+        quote(&mut desk, 20, 99, 101, 0);
+        quote(&mut desk, 30, 99, 101, 0);
+        assert_eq!(due(&mut desk), []);
     }
 
     #[test]
@@ -383,7 +435,7 @@ mod tests {
         quote(&mut desk, 10, 99, 101, 0);
         let order =
             String::from_utf8(message("new", 90, 10)).unwrap().replace(r#""size":"2""#, r#""size":"9999999999""#);
-        desk.order("o", order.as_bytes(), 0);
+        desk.order("o", order.as_bytes(), (0, 0));
         quote(&mut desk, 20, 99, 101, 0);
         let (kind, _, reason, ..) = due(&mut desk).remove(0);
         assert_eq!((kind.as_str(), reason), ("rejected", json!("invalid")));
@@ -394,7 +446,7 @@ mod tests {
     fn a_desk_that_closes_tells_the_end_of_every_order() {
         let mut desk = desk();
         quote(&mut desk, 10, 99, 101, 0);
-        desk.order("o", &message("new", 90, 10), 0);
+        desk.order("o", &message("new", 90, 10), (0, 0));
         quote(&mut desk, 20, 99, 101, 0);
         due(&mut desk);
         desk.close();

@@ -2,8 +2,9 @@
 //! data and reports what became of the orders, as a gateway to a real venue would.
 //!
 //! It keeps nothing: what an earlier one left open is read from Kafka and ended ([`recover`]). Two at once would fill twice: the
-//! younger takes over, the older ends.
+//! younger takes over, the older ends ([`claim`]).
 
+mod claim;
 mod desk;
 mod listen;
 mod outcome;
@@ -30,13 +31,14 @@ use crate::inspect::Format;
 use crate::publish::{Destination, Sender, Sent};
 use crate::signal;
 use crate::venue_args::VenueArgs;
+use claim::Said;
 use desk::{Desk, Read};
 use listen::Listen;
 pub(crate) use outcome::{Outcome, StrategyOutcome};
-use recover::{Left, unreadable};
+use recover::{Ended, Left, somebody_else, unreadable};
 
-/// How the venue signs its reports: this, and when it was started.
-const REPORTER: &str = "paper-";
+/// For what an older venue had under way when a younger one claimed its place.
+const TAKEOVER: Duration = Duration::from_secs(1);
 /// Between two looks at the clock while something is due.
 const LOOK: Duration = Duration::from_millis(1);
 /// And while nothing is.
@@ -94,25 +96,47 @@ pub fn run(args: &PaperArgs) -> Result<(), CliError> {
     let stop = signal::stop()?;
     let mut paper = Paper::start(&kafka, &strategies, model, &stop)?;
     let mut said_ns = mono_ns();
-    while paper.turn()? {
+    let turned = loop {
+        match paper.turn() {
+            Ok(Turn::On) => {}
+            Ok(Turn::Stopped) => break Ok(()),
+            // Whatever is open is the other's now.
+            Ok(Turn::TakenOver(topic)) => return Err(taken_over(&topic)),
+            Err(error) => break Err(error),
+        }
         let now_ns = mono_ns();
         if now_ns - said_ns >= LINE_NS {
             tracing::info!("{}", paper.outcome()?.line());
             said_ns = now_ns;
         }
-    }
+    };
     let (outcome, lost) = paper.end()?;
     match args.format {
         Format::Text => crate::output::text(&outcome.to_string()),
         Format::Json => crate::output::json(&outcome)?,
     }
+    turned?;
     match lost {
         0 => Ok(()),
         lost => Err(CliError::Unavailable(format!(
-            "{lost} reports were not acknowledged by {}; the next paper venue ends what they were about",
+            "{lost} reports were not acknowledged by {}: the strategies do not know of them",
             args.brokers
         ))),
     }
+}
+
+fn taken_over(topic: &str) -> CliError {
+    CliError::Unavailable(format!("another paper venue writes to {topic} and has taken over"))
+}
+
+/// What came of a turn.
+pub(crate) enum Turn {
+    /// It is to go on.
+    On,
+    /// It was asked to end.
+    Stopped,
+    /// A younger venue has claimed this topic.
+    TakenOver(String),
 }
 
 /// The venue at work.
@@ -121,8 +145,8 @@ pub(crate) struct Paper<'a> {
     tail: Tail,
     /// By topic of executions.
     senders: BTreeMap<String, Sender<'a>>,
-    /// When it was started, wall ns.
-    started: u64,
+    /// How it signs.
+    reporter: String,
     stop: &'a Receiver<()>,
     stopped: bool,
 }
@@ -139,58 +163,84 @@ impl<'a> Paper<'a> {
         stop: &'a Receiver<()>,
     ) -> Result<Self, CliError> {
         let listen = Listen::of(strategies)?;
+        let reporter = claim::reporter(wall_ns());
         let mut log = LogReader::new(kafka.clone());
-        let places = places(&log, &listen)?;
-        let left = Left::read(&mut log, &listen.members, &listen.instruments, &places)?;
         let mut senders = BTreeMap::new();
         for input in strategies.iter().flat_map(|strategy| &strategy.spec.inputs) {
             if listen.members.iter().any(|member| member.executions.as_ref() == Some(&input.topic))
                 && !senders.contains_key(&input.topic)
             {
-                let to = Destination { kafka, topic: &input.topic, partition: None };
+                let to = Destination { kafka, topic: &input.topic, partition: None, patience: None };
                 senders.insert(input.topic.clone(), Sender::connect(to, stop)?);
             }
         }
-        let started = wall_ns();
-        let mut desk = Desk::new(listen, model, format!("{REPORTER}{started}"));
-        let (reports, ended, sequence) = left.end();
-        desk.resume(sequence, ended);
+        // Before the first claim there is nobody to take over from.
+        let before = places(&log, &listen)?;
+        let is_first = !before.iter().any(|(topic, _, end)| *end > 0 && senders.contains_key(topic));
+        for (topic, sender) in &senders {
+            let claim = claim::claim(&reporter, &listen.members);
+            // It has no time: strategies' stream clocks, which may be a capture's, are not the venue's to move.
+            sender.send(&Frame { ts_recv: 0, value: &claim }, Some(claim::CLAIM))?;
+            if sender.finish().acked == 0 {
+                return Err(CliError::Unavailable(format!("topic {topic} does not take the venue's claim")));
+            }
+        }
+        let stopped = !is_first && senders.values().next().is_some_and(|sender| sender.stopped_within(TAKEOVER));
+        let places = places(&log, &listen)?;
+        let left = Left::read(&mut log, &listen.members, &listen.instruments, &places)?;
+        if let Some(topic) = left.claimed_by_another(&reporter) {
+            return Err(taken_over(topic));
+        }
+        let hearing: BTreeSet<u32> =
+            listen.members.iter().filter(|member| member.executions.is_some()).map(|member| member.hash).collect();
+        let mut desk = Desk::new(listen, model, reporter.clone());
+        let Ended { reports, orders, sequence } = left.end(|hash| hearing.contains(&hash));
+        desk.resume(sequence, orders);
         if !reports.is_empty() {
             tracing::info!("{} orders of before are over: nobody was there to fill them", reports.len());
         }
         reports.iter().for_each(|report| desk.tell(report));
         let tail = Tail::start(kafka, &places).map_err(|error| CliError::Unavailable(error.to_string()))?;
-        let mut paper = Self { desk, tail, senders, started, stop, stopped: false };
+        let mut paper = Self { desk, tail, senders, reporter, stop, stopped };
         paper.send()?;
         tracing::info!(strategies = strategies.len(), "the paper venue is open");
         Ok(paper)
     }
 
-    /// Takes one record, or lets time pass, and writes what is due. False when it is to end.
+    /// Takes one record, or lets time pass, and writes what is due.
     ///
     /// # Errors
-    /// [`CliError`] where topics cannot be read or written, or a younger venue has taken over.
-    pub(crate) fn turn(&mut self) -> Result<bool, CliError> {
+    /// [`CliError`] where topics cannot be read or written any more, or somebody else trades for a strategy.
+    pub(crate) fn turn(&mut self) -> Result<Turn, CliError> {
         let wait = if self.desk.is_waiting() { LOOK } else { IDLE };
-        match self.tail.poll(wait).map_err(|error| unreadable("of orders or market data", &error))? {
-            None => self.desk.pass(mono_ns())?,
+        // What a person can mend was found at the start.
+        let gone = |error| CliError::Unavailable(format!("orders or market data cannot be read any more: {error}"));
+        match self.tail.poll(wait).map_err(gone)? {
+            None => {}
             Some(tailed) if self.desk.is_market(tailed.topic()) => {
                 self.desk.market(tailed.topic(), &tailed.record(), mono_ns())?;
             }
             Some(tailed) if self.senders.contains_key(tailed.topic()) => {
-                let younger = recover::started(tailed.record().value).filter(|started| *started > self.started);
-                if younger.is_some() {
-                    let topic = tailed.topic();
-                    return Err(CliError::Unavailable(format!(
-                        "another paper venue writes to {topic} and has taken over"
-                    )));
+                match claim::said(tailed.record().value, |hash| self.desk.is_ours(hash)) {
+                    Said::Claim(other) if other != self.reporter => {
+                        return Ok(Turn::TakenOver(tailed.topic().to_owned()));
+                    }
+                    Said::Report { paper: None, .. } => {
+                        return Err(somebody_else(tailed.topic(), tailed.partition(), tailed.offset()));
+                    }
+                    Said::Report { paper: Some(other), order, sequence } if other != self.reporter => {
+                        self.desk.heard(order, sequence);
+                    }
+                    Said::Claim(_) | Said::Report { .. } | Said::Nothing => {}
                 }
             }
-            Some(tailed) => self.desk.order(tailed.topic(), tailed.record().value, mono_ns()),
+            Some(tailed) => self.desk.order(tailed.topic(), tailed.record().value, (mono_ns(), wall_ns())),
         }
+        self.desk.pass(mono_ns());
         self.send()?;
+        self.are_taken()?;
         self.stopped |= !matches!(self.stop.try_recv(), Err(TryRecvError::Empty));
-        Ok(!self.stopped)
+        Ok(if self.stopped { Turn::Stopped } else { Turn::On })
     }
 
     /// What it has read so far.
@@ -213,7 +263,8 @@ impl<'a> Paper<'a> {
     pub(crate) fn end(mut self) -> Result<(Outcome, u64), CliError> {
         self.desk.close();
         self.send()?;
-        let delivered = self.senders.values().map(|sender| sender.finish().acked).sum::<u64>();
+        // Of each the first was the claim.
+        let delivered = self.senders.values().map(|sender| sender.finish().acked.saturating_sub(1)).sum::<u64>();
         let outcome = self.desk.outcome()?;
         let written: u64 = outcome.strategies.values().map(|strategy| strategy.told.reports).sum();
         Ok((outcome, written.saturating_sub(delivered)))
@@ -223,11 +274,22 @@ impl<'a> Paper<'a> {
         for report in self.desk.take_outgoing() {
             let Some(sender) = self.senders.get(&report.topic) else { continue };
             let frame = Frame { ts_recv: report.ts_recv, value: &report.value };
-            if let Sent::Stopped = sender.send(&frame, Some(&report.key))? {
+            // A report is never left out: the one behind it would be believed. Whoever cannot wait sends a second signal.
+            while let Sent::Stopped = sender.send(&frame, Some(&report.key))? {
                 self.stopped = true;
             }
         }
         Ok(())
+    }
+
+    /// Whether the broker has refused a report.
+    fn are_taken(&self) -> Result<(), CliError> {
+        match self.senders.iter().find(|(_, sender)| sender.failed() > 0) {
+            None => Ok(()),
+            Some((topic, _)) => Err(CliError::Unavailable(format!(
+                "topic {topic} does not take reports any more: the strategies do not know of them"
+            ))),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The data that a strategy is tried on where nobody names any: a made-up market for each topic that one can be made for.
 
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use pinion_spec::strategy::Strategy;
@@ -12,6 +14,9 @@ const SECONDS: u32 = 300;
 const RATE: u32 = 200;
 const SEED: u64 = 1;
 
+/// Names of folders that are tried: a process of the same number may have been killed before it cleared its own away.
+const NAMES_MAX: u32 = 100;
+
 /// A folder that goes with this value.
 #[derive(Debug)]
 pub(crate) struct Made(PathBuf);
@@ -22,10 +27,20 @@ impl Made {
     /// # Errors
     /// [`CliError::Unavailable`] where it cannot be made.
     pub(crate) fn folder() -> Result<Self, CliError> {
-        let folder = std::env::temp_dir().join(format!("pinion-made-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)
-            .map_err(|error| CliError::Unavailable(format!("cannot make {}: {error}", folder.display())))?;
-        Ok(Self(folder))
+        let mut builder = std::fs::DirBuilder::new();
+        // Nobody else's: what lay there before, a link among it, would be written to.
+        builder.mode(0o700);
+        let mut tried = 0;
+        loop {
+            let folder = std::env::temp_dir().join(format!("pinion-made-{}-{tried}", std::process::id()));
+            match builder.create(&folder) {
+                Ok(()) => return Ok(Self(folder)),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && tried < NAMES_MAX => tried += 1,
+                Err(error) => {
+                    return Err(CliError::Unavailable(format!("cannot make {}: {error}", folder.display())));
+                }
+            }
+        }
     }
 
     /// Where it is.

@@ -116,8 +116,8 @@ pub enum AccessError {
 }
 
 /// Why a question had no answer: what the call returned, and what the client's callbacks told meanwhile.
-struct Unanswered {
-    error: KafkaError,
+pub(super) struct Unanswered {
+    pub(super) error: KafkaError,
     trouble: Option<Trouble>,
 }
 
@@ -268,7 +268,7 @@ impl Kafka {
 }
 
 /// Asks again and again, with more and more patience, until there is an answer or no hope for one.
-fn insist<T>(
+pub(super) fn insist<T>(
     callbacks: &Callbacks,
     serve: impl Fn(Duration),
     ask: impl Fn(Duration) -> KafkaResult<T>,

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{Message as _, OwnedMessage};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use thiserror::Error;
 
-use super::{ANSWER, Callbacks, Kafka, is_unreachable};
+use super::access::insist;
+use super::{Callbacks, Kafka, is_unreachable};
 use crate::clock::mono_ns;
 use crate::decode::Record;
 use crate::ingest;
@@ -86,7 +87,7 @@ impl LogReader {
     /// [`LogError`]
     pub fn partitions(&self, topic: &str) -> Result<u16, LogError> {
         let consumer = self.consumer()?;
-        let metadata = consumer.fetch_metadata(Some(topic), ANSWER).map_err(|error| self.answer(error))?;
+        let metadata = self.ask(&consumer, |time| consumer.fetch_metadata(Some(topic), time))?;
         let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
         match found.map(|found| found.partitions().len()) {
             Some(count) if count > 0 => Ok(u16::try_from(count).unwrap_or(u16::MAX)),
@@ -99,8 +100,8 @@ impl LogReader {
     /// # Errors
     /// [`LogError`]
     pub fn bounds(&self, topic: &str, partition: u16) -> Result<(u64, u64), LogError> {
-        let bounds = self.consumer()?.fetch_watermarks(topic, partition.into(), ANSWER);
-        let (low, high) = bounds.map_err(|error| self.answer(error))?;
+        let consumer = self.consumer()?;
+        let (low, high) = self.ask(&consumer, |time| consumer.fetch_watermarks(topic, partition.into(), time))?;
         Ok((u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0)))
     }
 
@@ -151,7 +152,7 @@ impl LogReader {
                         at.next = last + 1;
                         return Ok(());
                     }
-                    Some(Err(error)) if !is_unreachable(&error) => return Err(outside(error, low, high)),
+                    Some(Err(error)) if !passes(&error) => return Err(outside(error, low, high)),
                     Some(Err(_)) | None => {
                         if u128::from(mono_ns() - heard_ns) > SILENCE.as_nanos() {
                             return Err(LogError::Silent { brokers: self.kafka.brokers().to_owned() });
@@ -194,17 +195,33 @@ impl LogReader {
         Ok(config.create_with_context(self.kafka.callbacks("reader"))?)
     }
 
-    fn answer(&self, error: KafkaError) -> LogError {
-        if is_unreachable(&error) {
-            LogError::Silent { brokers: self.kafka.brokers().to_owned() }
-        } else {
-            error.into()
-        }
+    /// Asks until there is an answer; the client is polled meanwhile, which is how it gets its tokens.
+    fn ask<T>(
+        &self,
+        consumer: &BaseConsumer<Callbacks>,
+        ask: impl Fn(Duration) -> KafkaResult<T>,
+    ) -> Result<T, LogError> {
+        let serve = |time| {
+            // Nothing is assigned: there are no records to lose.
+            let _ = consumer.poll(time);
+        };
+        insist(consumer.context(), serve, ask).map_err(|unanswered| {
+            if is_unreachable(&unanswered.error) {
+                LogError::Silent { brokers: self.kafka.brokers().to_owned() }
+            } else {
+                unanswered.error.into()
+            }
+        })
     }
 }
 
 fn offset_of(message: &OwnedMessage) -> u64 {
     u64::try_from(message.offset()).unwrap_or(0)
+}
+
+/// Whether reading goes on all the same: a broker is away, or a right to the group is lacking, which is never joined.
+pub(super) fn passes(error: &KafkaError) -> bool {
+    is_unreachable(error) || error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed)
 }
 
 fn outside(error: KafkaError, low: u64, high: u64) -> LogError {

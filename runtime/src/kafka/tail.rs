@@ -6,8 +6,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::log::LogError;
-use super::{Callbacks, Kafka, is_unreachable};
+use super::log::{LogError, passes};
+use super::{Callbacks, Kafka};
 use crate::decode::Record;
 use crate::ingest;
 
@@ -50,7 +50,7 @@ impl Tail {
         match self.consumer.poll(wait) {
             None => Ok(None),
             Some(Ok(message)) => Ok(Some(Tailed { message })),
-            Some(Err(error)) if is_unreachable(&error) => Ok(None),
+            Some(Err(error)) if passes(&error) => Ok(None),
             Some(Err(error)) => Err(error.into()),
         }
     }
