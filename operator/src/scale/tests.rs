@@ -303,6 +303,14 @@ fn any_memory() -> impl Strategy<Value = Memory> {
     )
 }
 
+#[test]
+fn an_absurd_figure_is_told_in_a_few_digits() {
+    for seconds in [1e300, f64::INFINITY, f64::MAX] {
+        assert_eq!(Why::Late { shard: 0, seconds }.to_string(), "shard 0 is 1000000000000 s behind");
+    }
+    assert!(Why::Busy { percent: 1e300, target: 60 }.to_string().len() < 80);
+}
+
 proptest! {
     #[test]
     fn bounds_hold_whatever_is_reported_and_remembered(

@@ -77,8 +77,12 @@ pub enum Why {
     Unread(Unread),
 }
 
+/// Nobody reads a figure with more digits; what is beyond it comes of a pod that reports nonsense.
+const FIGURE_MAX: f64 = 1e12;
+
 /// To two digits, so that noise is no other reason.
 fn rough(figure: f64) -> f64 {
+    let figure = figure.clamp(-FIGURE_MAX, FIGURE_MAX);
     if figure < 10.0 || !figure.is_finite() {
         return figure.round();
     }
@@ -88,7 +92,7 @@ fn rough(figure: f64) -> f64 {
 
 /// Percent to the nearest ten, for the same reason.
 fn tens(percent: f64) -> f64 {
-    (percent / 10.0).round() * 10.0
+    (percent.clamp(-FIGURE_MAX, FIGURE_MAX) / 10.0).round() * 10.0
 }
 
 /// Characters of a problem's text that are kept.
