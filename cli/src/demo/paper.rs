@@ -14,7 +14,7 @@ use pinion_spec::strategy::{Encoding, Strategy};
 use pinion_venue::Model;
 
 use crate::error::CliError;
-use crate::paper::{Outcome, Paper, StrategyOutcome, Turn};
+use crate::paper::{Outcome, Paper, StrategyOutcome, Turn, taken_over};
 
 /// Between two looks at what it has come to.
 const LOOK_NS: u64 = 200_000_000;
@@ -105,7 +105,7 @@ fn run(mut paper: Paper<'_>, latest: &Latest, expected: &Receiver<Expected>) -> 
     let (mut wanted, mut read) = (None, 0);
     loop {
         if let Turn::TakenOver(topic) = paper.turn()? {
-            return Err(CliError::Unavailable(format!("another paper venue has taken over {topic}")));
+            return Err(taken_over(&topic));
         }
         let now_ns = mono_ns();
         let counts = paper.read();

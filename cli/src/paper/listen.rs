@@ -97,6 +97,16 @@ impl Listen {
     }
 }
 
+impl Listen {
+    /// Every topic that is listened to, once, and which partitions of it; `None`: all.
+    pub(super) fn topics(&self) -> BTreeMap<&String, Option<&Vec<u16>>> {
+        let members = self.members.iter().flat_map(|member| std::iter::once(&member.orders).chain(&member.executions));
+        let mut topics: BTreeMap<_, _> = members.map(|topic| (topic, None)).collect();
+        topics.extend(self.markets.iter().map(|market| (&market.topic, market.partitions.as_ref())));
+        topics
+    }
+}
+
 fn members(strategies: &[Strategy]) -> Result<Vec<Member>, CliError> {
     let mut members: Vec<Member> = Vec::new();
     for strategy in strategies {

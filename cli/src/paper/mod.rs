@@ -125,7 +125,8 @@ pub fn run(args: &PaperArgs) -> Result<(), CliError> {
     }
 }
 
-fn taken_over(topic: &str) -> CliError {
+/// Why a venue ends that is not the last to have claimed this topic.
+pub(crate) fn taken_over(topic: &str) -> CliError {
     CliError::Unavailable(format!("another paper venue writes to {topic} and has taken over"))
 }
 
@@ -175,8 +176,7 @@ impl<'a> Paper<'a> {
             }
         }
         // Before the first claim there is nobody to take over from.
-        let before = places(&log, &listen)?;
-        let is_first = !before.iter().any(|(topic, _, end)| *end > 0 && senders.contains_key(topic));
+        let is_first = ends(&log, senders.keys().map(|topic| (topic, None)))?.iter().all(|(.., end)| *end == 0);
         for (topic, sender) in &senders {
             let claim = claim::claim(&reporter, &listen.members);
             // It has no time: strategies' stream clocks, which may be a capture's, are not the venue's to move.
@@ -186,7 +186,7 @@ impl<'a> Paper<'a> {
             }
         }
         let stopped = !is_first && senders.values().next().is_some_and(|sender| sender.stopped_within(TAKEOVER));
-        let places = places(&log, &listen)?;
+        let places = ends(&log, listen.topics())?;
         let left = Left::read(&mut log, &listen.members, &listen.instruments, &places)?;
         if let Some(topic) = left.claimed_by_another(&reporter) {
             return Err(taken_over(topic));
@@ -293,20 +293,19 @@ impl<'a> Paper<'a> {
     }
 }
 
-/// Every partition that is listened to, with its end.
-fn places(log: &LogReader, listen: &Listen) -> Result<Vec<(String, u16, u64)>, CliError> {
-    let mut topics: BTreeSet<&String> = listen.markets.iter().map(|market| &market.topic).collect();
-    topics.extend(listen.members.iter().flat_map(|member| std::iter::once(&member.orders).chain(&member.executions)));
-    let mut places = Vec::new();
-    for topic in topics {
-        let only = listen.markets.iter().find(|market| market.topic == *topic);
-        let only = only.and_then(|market| market.partitions.as_ref());
+/// The partitions of these topics, all or only some, each with its end.
+fn ends<'t>(
+    log: &LogReader,
+    topics: impl IntoIterator<Item = (&'t String, Option<&'t Vec<u16>>)>,
+) -> Result<Vec<(String, u16, u64)>, CliError> {
+    let mut ends = Vec::new();
+    for (topic, only) in topics {
         for partition in 0..log.partitions(topic).map_err(|error| unreadable(topic, &error))? {
             if only.is_none_or(|only| only.contains(&partition)) {
                 let (_, end) = log.bounds(topic, partition).map_err(|error| unreadable(topic, &error))?;
-                places.push((topic.clone(), partition, end));
+                ends.push((topic.clone(), partition, end));
             }
         }
     }
-    Ok(places)
+    Ok(ends)
 }

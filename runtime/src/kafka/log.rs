@@ -1,5 +1,6 @@
 //! Partitions read by offsets, for tools: no group, and nothing is committed.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -63,6 +64,8 @@ impl LogError {
 /// Reads partitions, each going on where it was left.
 pub struct LogReader {
     kafka: Kafka,
+    /// Reads nothing, and answers all questions: a client for each would connect anew each time.
+    asked: OnceCell<BaseConsumer<Callbacks>>,
     partitions: BTreeMap<(String, u16), Partition>,
 }
 
@@ -78,7 +81,7 @@ impl LogReader {
     /// A reader of these brokers.
     #[must_use]
     pub const fn new(kafka: Kafka) -> Self {
-        Self { kafka, partitions: BTreeMap::new() }
+        Self { kafka, asked: OnceCell::new(), partitions: BTreeMap::new() }
     }
 
     /// How many partitions a topic has.
@@ -86,8 +89,7 @@ impl LogReader {
     /// # Errors
     /// [`LogError`]
     pub fn partitions(&self, topic: &str) -> Result<u16, LogError> {
-        let consumer = self.consumer()?;
-        let metadata = self.ask(&consumer, |time| consumer.fetch_metadata(Some(topic), time))?;
+        let metadata = self.ask(|client, time| client.fetch_metadata(Some(topic), time))?;
         let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
         match found.map(|found| found.partitions().len()) {
             Some(count) if count > 0 => Ok(u16::try_from(count).unwrap_or(u16::MAX)),
@@ -100,8 +102,7 @@ impl LogReader {
     /// # Errors
     /// [`LogError`]
     pub fn bounds(&self, topic: &str, partition: u16) -> Result<(u64, u64), LogError> {
-        let consumer = self.consumer()?;
-        let (low, high) = self.ask(&consumer, |time| consumer.fetch_watermarks(topic, partition.into(), time))?;
+        let (low, high) = self.ask(|client, time| client.fetch_watermarks(topic, partition.into(), time))?;
         Ok((u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0)))
     }
 
@@ -196,16 +197,19 @@ impl LogReader {
     }
 
     /// Asks until there is an answer; the client is polled meanwhile, which is how it gets its tokens.
-    fn ask<T>(
-        &self,
-        consumer: &BaseConsumer<Callbacks>,
-        ask: impl Fn(Duration) -> KafkaResult<T>,
-    ) -> Result<T, LogError> {
+    fn ask<T>(&self, ask: impl Fn(&BaseConsumer<Callbacks>, Duration) -> KafkaResult<T>) -> Result<T, LogError> {
+        let client = match self.asked.get() {
+            Some(client) => client,
+            None => {
+                let client = self.consumer()?;
+                self.asked.get_or_init(|| client)
+            }
+        };
         let serve = |time| {
             // Nothing is assigned: there are no records to lose.
-            let _ = consumer.poll(time);
+            let _ = client.poll(time);
         };
-        insist(consumer.context(), serve, ask).map_err(|unanswered| {
+        insist(client.context(), serve, |time| ask(client, time)).map_err(|unanswered| {
             if is_unreachable(&unanswered.error) {
                 LogError::Silent { brokers: self.kafka.brokers().to_owned() }
             } else {
