@@ -31,11 +31,12 @@ impl Events {
     #[must_use]
     pub fn start(client: Client, identity: &str, patience: Arc<Patience>, metrics: Arc<Metrics>) -> Self {
         let reporter = Reporter { controller: "pinion-operator".into(), instance: Some(identity.to_owned()) };
-        let recorder = Recorder::new(client, reporter);
         let (waiting, mut next) = mpsc::channel::<(Event, ObjectReference)>(WAITING_MAX);
         tokio::spawn(async move {
             while let Some((event, about)) = next.recv().await {
                 if patience.left().is_none() {
+                    // One of its own each: a recorder makes one series of events that share a reason, and its note stays the first.
+                    let recorder = Recorder::new(client.clone(), reporter.clone());
                     publish(&recorder, &metrics, &event, &about).await;
                 }
             }

@@ -71,7 +71,7 @@ pub const SYMBOL_BYTES_MAX: usize = 64;
 
 /// Price levels kept on each side of a book; when full, the level farthest from the touch gives way and is counted.
 pub const BOOK_LEVELS_MAX: usize = 8_192;
-/// Levels allocated at first; a side doubles to its limit in three steps, so a warm book does not allocate.
+/// Levels allocated at first; from there a side's memory doubles as often as it is too small, so a warm book does not allocate.
 pub const BOOK_LEVELS_INITIAL: usize = 1_024;
 
 /// Deletions that a book remembers until a snapshot makes it whole: minutes of a busy market, and a snapshot comes in seconds.

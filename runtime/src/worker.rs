@@ -152,7 +152,9 @@ struct Port {
     broadcast: Vec<bool>,
     /// Partitions whose records ended in this batch, with the next offset.
     marks: Vec<Origin>,
-    /// The last event's stream time and when it came.
+    /// Whether the last event was not its record's last.
+    within: bool,
+    /// The last event's stream time, and when its record came.
     last_ts: u64,
     last_mono_ns: u64,
 }
@@ -293,15 +295,19 @@ impl Worker {
 
     #[inline]
     fn present(&mut self, index: usize, event: &Event) {
-        let now = mono_ns();
-        if self.fence.is_passed(now) {
-            self.fenced = true;
-            return;
-        }
-        self.meter.stop(now);
         let port = &mut self.ports[index];
-        self.queue.record(now.saturating_sub(event.stamp.routed_ns));
-        port.last_mono_ns = now;
+        // One look at the clock a record: of its events the first has waited.
+        let begins = !std::mem::replace(&mut port.within, !event.is_last());
+        if begins {
+            let now = mono_ns();
+            if self.fence.is_passed(now) {
+                self.fenced = true;
+                return;
+            }
+            self.meter.stop(now);
+            self.queue.record(now.saturating_sub(event.stamp.routed_ns));
+            port.last_mono_ns = now;
+        }
         port.last_ts = port.last_ts.max(event.head.ts_recv);
         let instances =
             port.routes.get(event.origin.topic as usize).and_then(|r| r.get(event.origin.partition as usize));
@@ -315,8 +321,10 @@ impl Worker {
             stamp: event.stamp,
         };
         // A timer fires before the event that passes it, and before the books have taken that event.
-        if let Some(first) = instances.first() {
-            self.meter.begin(*first);
+        match instances.first() {
+            Some(first) if begins => self.meter.begin(*first),
+            Some(first) => self.meter.turn_to(*first),
+            None => {}
         }
         for slot in instances {
             if let Some(instance) = self.instances[*slot].as_mut().filter(|i| i.is_due(event.head.ts_recv)) {
@@ -395,7 +403,7 @@ impl Worker {
     }
 }
 
-/// Whose time the worker's is. One clock read an event, which the worker does anyway, is enough where an event is of one shard.
+/// Whose time the worker's is. One clock read a record, which the worker does anyway, is enough where a record is of one shard.
 #[derive(Default)]
 struct Meter {
     /// By instance.
@@ -546,6 +554,7 @@ impl Worker {
                 marks: Vec::new(),
                 last_ts: 0,
                 last_mono_ns: 0,
+                within: false,
             }),
             Command::RemoveFeed(feed) => {
                 self.scribe.note(|| Entry::RemoveFeed { feed: feed.0 });

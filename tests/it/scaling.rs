@@ -149,6 +149,12 @@ fn a_load_that_rises_and_falls_has_two_workers_and_then_one_and_no_order_is_lost
         "{why:?}"
     );
     watch.lap("from the load's fall to the decision for one worker");
+    until("an event of its own for one worker", STEP, || {
+        events(&desk)
+            .lines()
+            .any(|line| line.starts_with("Scaled") && line.contains("1 worker, from 2: "))
+            .then_some(())
+    });
     // The pod that goes is drained before: when the StatefulSet is told of it, it runs nothing any more.
     until("the pool to have one pod", STEP, || {
         (get(&desk, "statefulset/default", ".spec.replicas") == "1").then_some(())

@@ -2,15 +2,31 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
-/// A door that is open. It stands until the test's process ends.
-#[derive(Debug, Clone)]
+/// A door that is open. Its address is free again when it is dropped.
+#[derive(Debug)]
 pub struct Door {
+    at: SocketAddr,
     closed: Arc<Mutex<Option<String>>>,
+    gone: Arc<AtomicBool>,
+    listening: Option<JoinHandle<()>>,
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.gone.store(true, Ordering::Release);
+        // Wakes it, so that it looks. Where nothing listens any more there is nobody to wake.
+        let _ = TcpStream::connect(self.at);
+        if let Some(listening) = self.listening.take() {
+            let _ = listening.join();
+        }
+    }
 }
 
 impl Door {
@@ -22,15 +38,19 @@ impl Door {
     pub fn open(at: SocketAddr, to: SocketAddr) -> Self {
         let listener = TcpListener::bind(at).unwrap_or_else(|error| panic!("listen on {at}: {error}"));
         let closed = Arc::new(Mutex::new(None));
-        let door = Self { closed: Arc::clone(&closed) };
-        std::thread::spawn(move || {
+        let gone = Arc::new(AtomicBool::new(false));
+        let (inside, going) = (Arc::clone(&closed), Arc::clone(&gone));
+        let listening = std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let closed = Arc::clone(&closed);
+                if going.load(Ordering::Acquire) {
+                    return;
+                }
+                let closed = Arc::clone(&inside);
                 // What breaks off breaks off for both sides.
                 std::thread::spawn(move || drop(pass(stream, to, &closed)));
             }
         });
-        door
+        Self { at, closed, gone, listening: Some(listening) }
     }
 
     /// From now on requests for the path are answered with 503.

@@ -29,6 +29,8 @@ pub(super) struct StrategyOutcome {
     pub(super) held: u64,
     /// Decided at the end of a process that crashed, and never sent.
     pub(super) unsent: u64,
+    /// Sent by a process that crashed before its journal had the records.
+    pub(super) unjournaled: u64,
     /// The first that is another one.
     pub(super) difference: Option<Difference>,
     #[serde(skip)]
@@ -59,6 +61,7 @@ impl StrategyOutcome {
             order_stream_sha256: hex(&stream),
             held: 0,
             unsent: 0,
+            unjournaled: 0,
             difference: None,
             stream,
             differs_at: u64::MAX,
@@ -113,6 +116,9 @@ impl fmt::Display for Outcome {
             writeln!(f, "  {:<20}{}", "as they were sent", s.held)?;
             if s.unsent > 0 {
                 writeln!(f, "  {:<20}{}", "not sent at a crash", s.unsent)?;
+            }
+            if s.unjournaled > 0 {
+                writeln!(f, "  {:<20}{}", "not in the journal", s.unjournaled)?;
             }
             if let Some(difference) = &s.difference {
                 writeln!(f, "  the first difference, at {}", difference.input)?;

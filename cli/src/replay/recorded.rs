@@ -28,6 +28,8 @@ pub(super) struct Found {
     pub(super) held: u64,
     /// Decided by a process that crashed, and not sent.
     pub(super) unsent: u64,
+    /// Sent by a process that crashed, because of records that its journal did not have yet.
+    pub(super) unjournaled: u64,
     /// Position of the first that is another one, and what was sent in its place.
     pub(super) differs: Option<(usize, Option<Vec<u8>>)>,
 }
@@ -41,6 +43,8 @@ struct Sent {
     /// Held by a process that crashed: the next one may decide them again without their being sent again.
     doubtful: HashSet<(ClientOrderId, Vec<u8>)>,
     held: HashSet<ClientOrderId>,
+    /// After a crash: what the journal had presented by then. Orders because of later records may lie before those of the next process.
+    crashed_at: Option<Presented>,
 }
 
 /// Reads topics of orders, each once.
@@ -125,6 +129,11 @@ impl Sent {
             let key = (order.id, order.value.clone());
             match self.messages.get(self.next) {
                 Some(message) if message.value == order.value => self.next += 1,
+                _ if let Some(unjournaled) = self.unjournaled_before(order) => {
+                    found.unjournaled += unjournaled as u64;
+                    self.next += unjournaled + 1;
+                    self.crashed_at = None;
+                }
                 _ if self.doubtful.contains(&key) => {}
                 other if crashed && other.is_none_or(|message| message.id != order.id) => {
                     found.unsent += 1;
@@ -141,7 +150,19 @@ impl Sent {
                 self.doubtful.insert(key);
             }
         }
+        if crashed {
+            self.crashed_at = Some(presented.clone());
+        }
         found
+    }
+
+    /// How many orders lie before this one that a process sent, crashing before its journal had their records. They are stepped over
+    /// once after a crash: what is stepped over is one run. `None` where the order is not behind such a run.
+    fn unjournaled_before(&self, order: &Decided) -> Option<usize> {
+        let crashed_at = self.crashed_at.as_ref()?;
+        let rest = self.messages.get(self.next..)?;
+        let at = rest.iter().position(|message| crashed_at.has(&message.id) || message.value == order.value)?;
+        (rest[at].value == order.value).then_some(at)
     }
 }
 
@@ -176,7 +197,7 @@ mod tests {
     }
 
     fn same(held: u64, unsent: u64) -> Found {
-        Found { held, unsent, differs: None }
+        Found { held, unsent, ..Found::default() }
     }
 
     #[test]
@@ -189,13 +210,13 @@ mod tests {
     fn an_order_that_was_not_sent_is_a_difference_unless_its_process_crashed() {
         let orders = decided(&[(1, "a"), (2, "b"), (3, "c")]);
         assert_eq!(sent(&[(1, "a")]).hold(&orders, &presented(0, 9), true), same(1, 2));
-        let differs = Found { held: 1, unsent: 0, differs: Some((1, None)) };
+        let differs = Found { held: 1, differs: Some((1, None)), ..Found::default() };
         assert_eq!(sent(&[(1, "a")]).hold(&orders, &presented(0, 9), false), differs);
     }
 
     #[test]
     fn another_order_under_the_same_id_is_a_difference_also_where_its_process_crashed() {
-        let differs = Found { held: 1, unsent: 0, differs: Some((1, Some(b"z".to_vec()))) };
+        let differs = Found { held: 1, differs: Some((1, Some(b"z".to_vec()))), ..Found::default() };
         let orders = decided(&[(1, "a"), (2, "b")]);
         assert_eq!(sent(&[(1, "a"), (2, "z")]).hold(&orders, &presented(0, 9), true), differs);
     }
@@ -209,9 +230,30 @@ mod tests {
     }
 
     #[test]
+    fn what_a_crashed_process_sent_past_the_end_of_its_journal_is_stepped_over_once_and_counted() {
+        // Its journal ends at 2; it sent for 3 and 4, and the next one, which had read from 2 on again, decides otherwise there.
+        let mut topic =
+            sent(&[(1, "a"), (2, "b"), (3, "c"), (4, "d"), (2, "b"), (3, "C"), (5, "e"), (6, "f"), (7, "g")]);
+        assert_eq!(topic.hold(&decided(&[(1, "a"), (2, "b")]), &presented(0, 2), true), same(2, 0));
+        let stepped = Found { unjournaled: 2, ..same(3, 0) };
+        assert_eq!(topic.hold(&decided(&[(2, "b"), (3, "C"), (5, "e")]), &presented(0, 9), false), stepped);
+        // 6 was sent in order.
+        let differs = Found { differs: Some((0, Some(b"f".to_vec()))), ..Found::default() };
+        assert_eq!(topic.hold(&decided(&[(7, "g")]), &presented(0, 9), false), differs);
+    }
+
+    #[test]
+    fn an_order_that_the_journal_had_is_not_stepped_over_after_a_crash() {
+        let mut topic = sent(&[(1, "a"), (3, "c"), (2, "z"), (4, "d")]);
+        assert_eq!(topic.hold(&decided(&[(1, "a")]), &presented(0, 2), true), same(1, 0));
+        let differs = Found { differs: Some((0, Some(b"c".to_vec()))), ..Found::default() };
+        assert_eq!(topic.hold(&decided(&[(4, "d")]), &presented(0, 9), false), differs);
+    }
+
+    #[test]
     fn an_order_that_was_sent_and_is_not_decided_any_more_is_found() {
         let mut topic = sent(&[(1, "a"), (2, "b"), (3, "c")]);
-        let differs = Found { held: 1, unsent: 0, differs: Some((1, Some(b"b".to_vec()))) };
+        let differs = Found { held: 1, differs: Some((1, Some(b"b".to_vec()))), ..Found::default() };
         assert_eq!(topic.hold(&decided(&[(1, "a"), (3, "c")]), &presented(0, 9), false), differs);
         let mut topic = sent(&[(1, "a"), (2, "b")]);
         assert_eq!(topic.hold(&decided(&[(1, "a")]), &presented(0, 9), false), same(1, 0));

@@ -35,7 +35,7 @@ pub(super) struct Decided {
 }
 
 /// First and last offset that the journal presents, by the hash of the topic and the partition.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Presented(BTreeMap<(u16, u16), (u64, u64)>);
 
 impl Presented {
@@ -99,10 +99,12 @@ impl Replayed {
         let streams = std::mem::take(&mut self.streams);
         let Some(recorded) = recorded else { return Ok(()) };
         for (stream, (route, orders)) in streams {
-            let Found { held, unsent, differs } = recorded.hold(&route, &stream, &orders, presented, crashed)?;
+            let Found { held, unsent, unjournaled, differs } =
+                recorded.hold(&route, &stream, &orders, presented, crashed)?;
             let Some(outcome) = outcomes.get_mut(&(stream.tenant, stream.strategy)) else { continue };
             outcome.held += held;
             outcome.unsent += unsent;
+            outcome.unjournaled += unjournaled;
             if let Some((at, sent)) = differs {
                 let Decided { sequence, input, value, .. } = &orders[at];
                 outcome.differs(*sequence, input.clone(), Some(order_text(value)), sent.as_deref().map(order_text));
