@@ -68,9 +68,10 @@ impl Ladder {
     /// Takes the memory that a usual book needs, once.
     pub(super) fn warm(&mut self) {
         if self.slab.capacity() == 0 {
-            self.slab.reserve_exact(BOOK_LEVELS_INITIAL);
-            self.parts.reserve_exact(BOOK_LEVELS_INITIAL / PART_LEVELS);
-            self.free.reserve_exact(BOOK_LEVELS_INITIAL / PART_LEVELS);
+            // Parts are half full at worst for long. What is not used of it is not in RAM either.
+            self.slab.reserve_exact(2 * BOOK_LEVELS_INITIAL);
+            self.parts.reserve_exact(BOOK_LEVELS_INITIAL / PART_LEVELS_MIN);
+            self.free.reserve_exact(BOOK_LEVELS_INITIAL / PART_LEVELS_MIN);
         }
     }
 
