@@ -12,10 +12,10 @@ RELEASE := $(CARGO_TARGET_DIR)/release
 DEMO_FLAGS := $(if $(SECONDS),--seconds '$(SECONDS)') $(if $(RATE),--rate '$(RATE)') $(if $(DATA),--data '$(DATA)') \
 	$(if $(BROKERS),--brokers '$(BROKERS)') $(if $(FORMAT),--format '$(FORMAT)')
 
-.PHONY: help demo build strategies images examples test test-quick bench fuzz fmt reference lint kafka kube setup setup-strategies setup-tests
+.PHONY: help demo build strategies images examples test test-quick bench bench-e2e bench-report fuzz fmt reference lint kafka kube setup setup-strategies setup-tests
 
 help: ## list the recipes
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 # Everything but the program's own output goes to the standard error.
 demo: setup ## market data, two strategies in the sandbox, orders: SECONDS= RATE= DATA=FILE BROKERS=HOST:PORT FORMAT=json
@@ -51,12 +51,18 @@ test: setup-tests strategies ## every test, those on a real Kafka and a real Kub
 test-quick: setup strategies ## every test but those on a real Kafka, a real Kubernetes or a real registry
 	PINION_KAFKA=off PINION_KUBE=off PINION_REGISTRY=off cargo test --workspace
 
-bench: setup-tests strategies ## the benches and the end-to-end run on a real Kafka, as a table; builds a release first
-	cargo bench --workspace --benches
+bench: setup-tests strategies ## what a call, a strategy's work, an event's way and an author's commands cost, beside floors: under 10 minutes; builds a release first
+	cargo build --workspace --bins --release
+	@$(PINION) build benches/strategies/*/
+	$(RELEASE)/micro --json benches/results/micro.json
+	$(RELEASE)/author --json benches/results/author.json
+
+bench-e2e: setup-tests strategies ## in to out on a real Kafka beside a bare client; builds a release first
 	cargo build --workspace --bins --release
 	PINION_KAFKA_JVM='-Xms512m -Xmx512m -XX:+UseParallelGC' $(RELEASE)/e2e --json $(CARGO_TARGET_DIR)/e2e.json
-	@$(RELEASE)/table $(CARGO_TARGET_DIR)/criterion $(CARGO_TARGET_DIR)/e2e.json
-	@$(RELEASE)/backtest --json $(CARGO_TARGET_DIR)/backtest.json
+
+bench-report: build ## write docs/PERFORMANCE.md and its plots from benches/results
+	@$(CARGO_TARGET_DIR)/debug/report
 
 # libFuzzer's instrumentation needs a switch that stable compilers keep from all but their own build; no sanitizer: there is no unsafe.
 fuzz: ## let the fuzzer look for SECONDS= at one reader of foreign bytes, TARGET= (a name in fuzz/fuzz_targets). Needs cargo-fuzz

@@ -8,8 +8,9 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, Sender};
 use pinion_runtime::app::strategy_route;
 use pinion_runtime::book::Books;
+use pinion_runtime::clock::mono_ns;
 use pinion_runtime::egress::{OrderIdentity, Outbound, Outbox};
-use pinion_runtime::event::Event;
+use pinion_runtime::event::{Event, Stamp};
 use pinion_runtime::fence::Fence;
 use pinion_runtime::ingest::Quiet;
 use pinion_runtime::instance::{Instance, InstanceId, InstanceParts, InstanceRecorders, Notice, ReadyGuest};
@@ -98,16 +99,60 @@ pub fn ready(guest: Box<dyn Guest>, strategy: &Strategy) -> ReadyGuest {
     ReadyGuest::init(guest, &params).unwrap()
 }
 
+/// An instance of a strategy on partition 0 of topic 0. Its guest must come from [`host_of`].
+#[must_use]
+pub fn instance(
+    strategy: &Strategy,
+    guest: ReadyGuest,
+    id: InstanceId,
+    shard_metrics: Arc<ShardMetrics>,
+) -> (Instance, Loaded) {
+    let feed = plan::feeds(&[strategy]).unwrap().remove(0);
+    let shard = plan::shards(strategy, &feed, &[1]).unwrap().remove(0);
+    let instruments = Arc::new(Instruments::new(plan::instruments(strategy).unwrap()));
+    let risk = strategy.spec.risk.clone().unwrap_or_default();
+    let identity = OrderIdentity {
+        strategy: ClientOrderId::strategy_hash(strategy.tenant(), &strategy.metadata.name),
+        sources: shard.sources.iter().map(|source| (source.topic_hash, source.partition)).collect(),
+    };
+    let topics = strategy.spec.inputs.iter().map(|input| input.topic.clone()).collect();
+    let limits = Arc::new(Limits::compile(&risk, &instruments).unwrap());
+    let route =
+        Arc::new(strategy_route(strategy, 0, FeedId(0), "sha256:test".to_owned(), topics, instruments, identity));
+    let (call, call_reader) = recorder();
+    let (check, check_reader) = recorder();
+    let metrics =
+        Arc::new(StrategyMetrics::new(strategy.tenant(), &strategy.metadata.name, Some(0), call_reader, check_reader));
+    let parts = InstanceParts {
+        id,
+        route: Arc::clone(&route),
+        limits,
+        executions: Executions::Assumed,
+        trading_state: strategy.spec.trading_state,
+        sources: shard.sources,
+        metrics: Arc::clone(&metrics),
+        shard: shard_metrics,
+        recorders: InstanceRecorders { strategy: call, risk: check },
+    };
+    (Instance::new(parts, guest), Loaded { id, route, metrics })
+}
+
 impl Rig {
     /// An idle worker that reads one feed.
     #[must_use]
     pub fn start(resync: Resync, on_worker: impl FnOnce() + Send + 'static) -> Self {
-        Self::start_fenced(resync, Fence::default(), on_worker)
+        Self::start_with(resync, Fence::default(), Wait::Park, on_worker)
     }
 
     /// The same, acting on a lease.
     #[must_use]
     pub fn start_fenced(resync: Resync, fence: Fence, on_worker: impl FnOnce() + Send + 'static) -> Self {
+        Self::start_with(resync, fence, Wait::Park, on_worker)
+    }
+
+    /// The same, waiting in some way.
+    #[must_use]
+    pub fn start_with(resync: Resync, fence: Fence, wait: Wait, on_worker: impl FnOnce() + Send + 'static) -> Self {
         let (commands, command_receiver) = crossbeam_channel::unbounded();
         let (notice_sender, notices) = crossbeam_channel::unbounded();
         let (events, ring) = rtrb::RingBuffer::new(RING_EVENTS);
@@ -121,7 +166,7 @@ impl Rig {
             notices: notice_sender,
             outbox: Outbox::new(outbound_sender, Waker::default(), metrics),
             queue,
-            wait: Wait::Park,
+            wait,
             waker: waker.clone(),
             fence,
             scribe: Scribe::default(),
@@ -156,43 +201,11 @@ impl Rig {
 
     /// Runs a strategy on partition 0 of topic 0. Its guest must come from [`host_of`].
     pub fn load(&mut self, strategy: &Strategy, guest: ReadyGuest) -> Loaded {
-        let feed = plan::feeds(&[strategy]).unwrap().remove(0);
-        let shard = plan::shards(strategy, &feed, &[1]).unwrap().remove(0);
-        let instruments = Arc::new(Instruments::new(plan::instruments(strategy).unwrap()));
-        let risk = strategy.spec.risk.clone().unwrap_or_default();
-        let identity = OrderIdentity {
-            strategy: ClientOrderId::strategy_hash(strategy.tenant(), &strategy.metadata.name),
-            sources: shard.sources.iter().map(|source| (source.topic_hash, source.partition)).collect(),
-        };
-        let topics = strategy.spec.inputs.iter().map(|input| input.topic.clone()).collect();
-        let limits = Arc::new(Limits::compile(&risk, &instruments).unwrap());
-        let route =
-            Arc::new(strategy_route(strategy, 0, FeedId(0), "sha256:test".to_owned(), topics, instruments, identity));
-        let (call, call_reader) = recorder();
-        let (check, check_reader) = recorder();
-        let metrics = Arc::new(StrategyMetrics::new(
-            strategy.tenant(),
-            &strategy.metadata.name,
-            Some(0),
-            call_reader,
-            check_reader,
-        ));
         let id = InstanceId(u32::try_from(self.metrics.len()).unwrap());
-        let parts = InstanceParts {
-            id,
-            route: Arc::clone(&route),
-            limits,
-            executions: Executions::Assumed,
-            trading_state: strategy.spec.trading_state,
-            sources: shard.sources.clone(),
-            metrics: Arc::clone(&metrics),
-            shard: Arc::clone(&self.shard),
-            recorders: InstanceRecorders { strategy: call, risk: check },
-        };
-        let instance = Box::new(Instance::new(parts, guest));
-        self.command(Command::AddInstance { feed: FeedId(0), instance, inputs: vec![(0, 0)] });
-        self.metrics.push(Arc::clone(&metrics));
-        Loaded { id, route, metrics }
+        let (instance, loaded) = instance(strategy, guest, id, Arc::clone(&self.shard));
+        self.command(Command::AddInstance { feed: FeedId(0), instance: Box::new(instance), inputs: vec![(0, 0)] });
+        self.metrics.push(Arc::clone(&loaded.metrics));
+        loaded
     }
 
     /// Sends a command.
@@ -213,6 +226,52 @@ impl Rig {
         }
         self.waker.wake();
         self.take();
+    }
+
+    /// Publishes one event, and spins until the order that it causes comes out; how long that took, ns.
+    ///
+    /// # Panics
+    /// If what comes out is another event's.
+    #[inline]
+    pub fn decide(&mut self, event: &Event) -> u64 {
+        let began = mono_ns();
+        self.publish(event);
+        loop {
+            match self.outbound.pop() {
+                Ok(Outbound::Order { origin, .. }) => {
+                    assert_eq!(origin, event.origin, "an order of another event");
+                    return mono_ns() - began;
+                }
+                Ok(_) => {}
+                Err(_) => std::hint::spin_loop(),
+            }
+        }
+    }
+
+    /// Whether the worker's ring has room for another event.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.events.slots() > 0
+    }
+
+    /// Publishes one event, stamped with now. There must be room.
+    #[inline]
+    pub fn publish(&mut self, event: &Event) {
+        let now = mono_ns();
+        let event = Event { stamp: Stamp { polled_ns: now, routed_ns: now }, ..*event };
+        assert!(self.events.push(event).is_ok(), "the ring is full");
+        self.waker.wake();
+    }
+
+    /// Takes what came out until an order has; whether one has.
+    #[inline]
+    pub fn take_one(&mut self) -> bool {
+        while let Ok(outbound) = self.outbound.pop() {
+            if matches!(outbound, Outbound::Order { .. }) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Waits until everything pushed has been presented.

@@ -25,7 +25,7 @@ use crate::egress::{Outbound, Outbox};
 use crate::event::{Event, Origin};
 use crate::fence::Fence;
 use crate::ingest::Quiet;
-use crate::instance::{InstanceId, Notice};
+use crate::instance::{Instance, InstanceId, Notice};
 use crate::instruments::{Instrument, Instruments, SymbolError};
 use crate::journal::Scribe;
 use crate::limits::QUARANTINE_WINDOW_NS;
@@ -156,6 +156,15 @@ impl Playback {
         self.worker.command(Command::AddFeed(Box::new(port)));
         self.feeds.push(PlaybackFeed { plan, declared });
         place
+    }
+
+    /// Runs an instance that was made elsewhere (of native code, in benches) in a feed that [`Playback::open_feed`] has opened. It is
+    /// started.
+    pub fn add_instance(&mut self, feed: usize, instance: Instance) {
+        let feed = FeedId(u32::try_from(feed).unwrap_or(u32::MAX));
+        let inputs = instance.inputs().collect();
+        self.worker.command(Command::AddInstance { feed, instance: Box::new(instance), inputs });
+        self.hear();
     }
 
     fn open(

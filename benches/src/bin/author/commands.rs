@@ -1,25 +1,26 @@
-//! What the author waits for: commands of the `pinion` beside this program, as processes, with their modules in the cache.
+//! Commands of the `pinion` beside this program, as processes, with their modules in the cache.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
+use pinion_benches::machine::load;
+use pinion_benches::pairs::{Pairs, Plan, Took};
+use pinion_benches::result::Results;
+use pinion_benches::row::{Goal, Row, Shown, What};
 use pinion_runtime::clock::mono_ns;
 use pinion_spec::strategy::Strategy;
 use pinion_tests::captures::{Capture, SPOT, USDM};
 use pinion_tests::{rig, strategies};
 use serde_json::Value;
 
-use crate::pairs::{Figure, Goal};
-
-/// Speed of a backtest in speeds of `inspect`.
-const AGAINST_INSPECT: f64 = 0.8;
+/// Speed of a backtest in speeds of `inspect`, which decodes and does no more.
+const AGAINST_INSPECT: f64 = 0.9;
 /// Speed of a sweep of eight in speeds of eight runs, on 2 cores.
 const AGAINST_ONE_BY_ONE: f64 = 1.7;
 /// Of a strategy in Python.
 const PYTHON_EVENTS_A_SECOND: f64 = 150_000.0;
-/// Of a module that is in the cache.
-const CHECK_SECONDS: f64 = 2.0;
+/// Of a module that is in the cache, ns.
+const CHECK_NS: f64 = 2e9;
 /// A second, where production gives a call a millisecond: it costs nothing and decides nothing here.
 const CALL_MICROS: u32 = 1_000_000;
 /// The sweep, and its values one by one.
@@ -29,7 +30,7 @@ const FAST: [&str; 8] = ["10", "20", "30", "40", "50", "60", "70", "80"];
 pub(crate) struct Bench {
     pinion: PathBuf,
     folder: PathBuf,
-    turns: usize,
+    plan: Plan,
 }
 
 impl Drop for Bench {
@@ -44,21 +45,21 @@ fn shown(path: &Path) -> String {
 }
 
 impl Bench {
-    pub(crate) fn new(pinion: PathBuf, turns: usize) -> std::io::Result<Self> {
+    pub(crate) fn new(pinion: PathBuf, plan: Plan) -> std::io::Result<Self> {
         let folder = std::env::temp_dir().join(format!("pinion-bench-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
-        Ok(Self { pinion, folder, turns })
+        Ok(Self { pinion, folder, plan })
     }
 
-    /// Seconds that a command takes.
+    /// How long a command takes that does so many operations.
     ///
     /// # Panics
     /// If it does not end well.
-    fn seconds(&self, args: &[&str]) -> f64 {
+    fn took(&self, args: &[&str], operations: u64) -> Took {
         let began = mono_ns();
-        let status = Command::new(&self.pinion).args(args).stdout(Stdio::null()).status();
+        let status = Command::new(&self.pinion).args(args).stdout(Stdio::null()).stderr(Stdio::null()).status();
         assert!(status.is_ok_and(|status| status.success()), "pinion {args:?}");
-        Duration::from_nanos(mono_ns() - began).as_secs_f64()
+        Took { operations, ns: mono_ns() - began }
     }
 
     /// An example on a capture, as a file.
@@ -78,72 +79,81 @@ impl Bench {
     }
 
     /// How many events a backtest has; it compiles the module, too.
-    #[expect(clippy::cast_precision_loss, reason = "some hundred thousand")]
-    fn events(&self, file: &str, data: &str) -> f64 {
+    fn events(&self, file: &str, data: &str) -> Result<u64, String> {
         let output = Command::new(&self.pinion).args(["backtest", file, "--data", data, "--format", "json"]).output();
-        let events =
-            output.ok().and_then(|output| serde_json::from_slice::<Value>(&output.stdout).ok()?["events"].as_u64());
-        events.map_or(f64::NAN, |events| events as f64)
+        let output = output.map_err(|error| format!("{}: {error}", self.pinion.display()))?;
+        let result: Result<Value, _> = serde_json::from_slice(&output.stdout);
+        result
+            .ok()
+            .and_then(|result| result["events"].as_u64())
+            .ok_or_else(|| format!("pinion backtest {file}: {}", String::from_utf8_lossy(&output.stderr).trim()))
     }
 
-    fn figure(
-        &self,
-        what: (&str, &'static str),
-        floor: &'static str,
-        goal: Goal,
-        measured: impl FnMut() -> f64,
-        beside: impl FnMut() -> f64,
-    ) -> Figure {
-        Figure::measure(what, floor, goal, self.turns, measured, beside)
-    }
-
-    /// The figures; `None` without the captures.
-    pub(crate) fn figures(&self) -> Option<Vec<Figure>> {
-        let (spot, usdm) = (shown(&SPOT.path()?), shown(&USDM.path()?));
-        let mut figures = Vec::new();
+    /// The rows.
+    pub(crate) fn rows(&self, results: &mut Results) -> Result<(), String> {
+        let captured =
+            |capture: &Capture| capture.path().map(|path| shown(&path)).ok_or("it needs the Binance captures");
+        let (spot, usdm) = (captured(&SPOT)?, captured(&USDM)?);
+        let mut row = |what: What<'_>, goal: Goal, a: &mut dyn FnMut() -> Took, b: &mut dyn FnMut() -> Took| {
+            let before = load();
+            let pairs = Pairs::measure(self.plan, a, b);
+            results.push(Row::of_pairs(what, goal, &pairs, before));
+        };
+        let speed = What { id: "", name: "", unit: "events/s", floor: "", shown: Shown::Speed };
         let rust = self.file("ema-cross", &USDM);
-        let events = self.events(&rust, &usdm);
+        let events = self.events(&rust, &usdm)?;
         let backtest = ["backtest", &rust, "--data", &usdm];
-        figures.push(self.figure(
-            ("backtest of the EMA cross in Rust, USD-M", "events/s"),
-            "inspect of the same file",
+        row(
+            What {
+                id: "7.json",
+                name: "backtest of the EMA cross, USD-M capture",
+                floor: "inspect of the same file",
+                ..speed
+            },
             Goal::RatioAtLeast(AGAINST_INSPECT),
-            || events / self.seconds(&backtest),
-            || events / self.seconds(&["inspect", &usdm]),
-        ));
+            &mut || self.took(&backtest, events),
+            &mut || self.took(&["inspect", &usdm], events),
+        );
         let all = format!("fast={}", FAST.join(","));
-        let alone = |fast: &&str| self.seconds(&[&backtest[..], &["--param", &format!("fast={fast}")]].concat());
-        figures.push(self.figure(
-            ("a sweep of 8", "runs/s"),
-            "one after the other",
+        let alone = |fast: &&str| self.took(&[&backtest[..], &["--param", &format!("fast={fast}")]].concat(), 1).ns;
+        row(
+            What {
+                id: "sweep",
+                name: "a sweep of 8, decoded once",
+                unit: "runs/s",
+                floor: "one after the other",
+                ..speed
+            },
             Goal::RatioAtLeast(AGAINST_ONE_BY_ONE),
-            || 8.0 / self.seconds(&[&backtest[..], &["--param", &all]].concat()),
-            || 8.0 / FAST.iter().map(alone).sum::<f64>(),
-        ));
+            &mut || self.took(&[&backtest[..], &["--param", &all]].concat(), 8),
+            &mut || Took { operations: 8, ns: FAST.iter().map(alone).sum() },
+        );
         for (capture, data) in [(&SPOT, &spot), (&USDM, &usdm)] {
             let [python, rust] = ["ema-cross-python", "ema-cross"].map(|example| self.file(example, capture));
-            let events = self.events(&python, data);
-            let _ = self.events(&rust, data);
-            figures.push(self.figure(
-                (&format!("backtest of the EMA cross in Python, {}", capture.encoding), "events/s"),
-                "the same in Rust",
+            let events = self.events(&python, data)?;
+            self.events(&rust, data)?;
+            let id = format!("python.{}", capture.encoding);
+            row(
+                What { id: &id, name: "backtest of the EMA cross in Python", floor: "the same in Rust", ..speed },
                 Goal::AtLeast(PYTHON_EVENTS_A_SECOND),
-                || events / self.seconds(&["backtest", &python, "--data", data]),
-                || events / self.seconds(&["backtest", &rust, "--data", data]),
-            ));
+                &mut || self.took(&["backtest", &python, "--data", data], events),
+                &mut || self.took(&["backtest", &rust, "--data", data], events),
+            );
         }
         let sample = shown(&self.folder.join("sample.gz"));
-        for (language, example) in [("Rust", "ema-cross"), ("Python", "ema-cross-python")] {
+        for (id, name, example) in [
+            ("check.rust", "check of a cached module in Rust", "ema-cross"),
+            ("check.python", "check of a cached module in Python", "ema-cross-python"),
+        ] {
             let file = self.file(example, &SPOT);
-            self.seconds(&["check", &file]);
-            figures.push(self.figure(
-                (&format!("check of a cached module in {language}"), "s"),
-                "making up its sample",
-                Goal::AtMost(CHECK_SECONDS),
-                || self.seconds(&["check", &file]),
-                || self.seconds(&["sample", &sample, "--seconds", "300"]),
-            ));
+            self.took(&["check", &file], 1);
+            row(
+                What { id, name, unit: "ns", floor: "making up its sample", shown: Shown::Cost },
+                Goal::AtMost(CHECK_NS),
+                &mut || self.took(&["check", &file], 1),
+                &mut || self.took(&["sample", &sample, "--seconds", "300"], 1),
+            );
         }
-        Some(figures)
+        Ok(())
     }
 }

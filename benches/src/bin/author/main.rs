@@ -1,27 +1,24 @@
-//! How fast the author's loop is: each figure beside a floor that takes turns with it in one run.
-//!
-//! `backtest [--turns N] [--json FILE]`: the `pinion` beside this program, over the Binance captures, and the worker's own path in this
-//! process. Exits with 1 where a goal is missed.
+//! What a strategy's author waits for: `author [--fours N] [--json FILE]` runs commands of the `pinion` beside this program over the
+//! captures, each beside its floor.
 
-mod callbacks;
 mod commands;
-mod pairs;
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
-use serde_json::{Value, json};
+use pinion_benches::pairs::Plan;
+use pinion_benches::result::Results;
 
 use crate::commands::Bench;
-use crate::pairs::Figure;
 
 #[derive(Debug, Parser)]
-#[command(about = "Backtests, checks and callbacks that nobody wants, each beside its floor")]
+#[command(about = "Backtests, sweeps and checks as processes, each beside its floor")]
 struct Args {
-    /// Pairs of a measurement and its floor.
-    #[arg(long, default_value_t = 7)]
-    turns: usize,
+    /// Fours of runs (A B B A) for each row.
+    #[arg(long, default_value_t = 10)]
+    fours: usize,
     /// Where the result goes as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -29,43 +26,21 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let turns = args.turns.max(1);
-    let Ok(own) = std::env::current_exe() else { return ExitCode::FAILURE };
-    let bench = match Bench::new(own.with_file_name("pinion"), turns) {
-        Ok(bench) => bench,
-        Err(error) => {
-            eprintln!("backtest: {error}");
-            return ExitCode::FAILURE;
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("author: {problem}");
+            ExitCode::FAILURE
         }
-    };
-    let (Some(mut figures), Some(commands)) = (callbacks::figures(turns), bench.figures()) else {
-        eprintln!("backtest: it needs the Binance captures");
-        return ExitCode::FAILURE;
-    };
-    figures.extend(commands);
-    if let Some(path) = &args.json
-        && let Err(error) = std::fs::write(path, format!("{:#}\n", result(&figures)))
-    {
-        eprintln!("backtest: {}: {error}", path.display());
-        return ExitCode::FAILURE;
     }
-    let missed: Vec<&str> =
-        figures.iter().filter(|figure| !figure.is_met()).map(|figure| figure.what.as_str()).collect();
-    if missed.is_empty() {
-        return ExitCode::SUCCESS;
-    }
-    println!("missed: {}", missed.join("; "));
-    ExitCode::FAILURE
 }
 
-fn result(figures: &[Figure]) -> Value {
-    let commit = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
-    let commit =
-        commit.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
-    json!({
-        "id": "backtest", "commit": commit, "cores": cores, "profile": profile,
-        "figures": figures.iter().map(Figure::json).collect::<Vec<_>>(),
-    })
+fn run(args: &Args) -> Result<(), String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    // A run of a command is a block.
+    let plan = Plan { fours: args.fours.max(1), block: Duration::ZERO };
+    let bench = Bench::new(own.with_file_name("pinion"), plan).map_err(|error| error.to_string())?;
+    let mut results = Results::start("author");
+    bench.rows(&mut results)?;
+    results.finish(args.json.as_deref())
 }

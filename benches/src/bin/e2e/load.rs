@@ -1,10 +1,9 @@
-//! Open-loop load: send times fixed in advance, latency counted from the intended one.
+//! Open-loop load: latency counts from the time at which a record was to be sent, whenever it was.
 
-use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use pinion_benches::hiccups::latencies;
 use pinion_runtime::clock::mono_ns;
 use pinion_runtime::kafka::Kafka;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -22,29 +21,26 @@ pub(crate) struct Block {
     pub(crate) latency: Histogram<u64>,
     /// Intended send to send, ns.
     late: Histogram<u64>,
-    unanswered: u64,
+    unanswered: usize,
+    /// CPU time of the system's process meanwhile, ns.
+    pub(crate) cpu_ns: u64,
+    pub(crate) sent: u64,
 }
 
 impl Block {
-    /// Whether the machine spoilt it.
+    /// Whether the machine spoilt it, or the system did not keep up.
     pub(crate) fn is_void(&self) -> bool {
         self.unanswered > 0 || self.late.value_at_quantile(0.99) > LATE_NS_MAX
     }
-}
 
-impl fmt::Display for Block {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let us = |histogram: &Histogram<u64>, quantile| histogram.value_at_quantile(quantile) / 1_000;
-        write!(
-            f,
-            "p50 {} p99 {} max {} us, sender late p99 {} us, unanswered {}{}",
-            us(&self.latency, 0.5),
-            us(&self.latency, 0.99),
-            us(&self.latency, 1.0),
-            us(&self.late, 0.99),
-            self.unanswered,
-            if self.is_void() { ": dropped" } else { "" }
-        )
+    /// Whether every record was answered.
+    pub(crate) const fn is_answered(&self) -> bool {
+        self.unanswered == 0
+    }
+
+    /// A quantile, ns.
+    pub(crate) fn at(&self, quantile: f64) -> u64 {
+        self.latency.value_at_quantile(quantile)
     }
 }
 
@@ -54,15 +50,6 @@ pub(crate) struct Sender {
     topic: String,
     /// The offset that the next record will have.
     next: u64,
-}
-
-/// Longest latency told apart. An answer that takes longer than [`STRAGGLERS`] is no answer.
-const LATENCY_NS_MAX: u64 = 60_000_000_000;
-
-/// Its bounds are given: one without them clamps whatever is recorded to the 2 ns that it begins with.
-pub(crate) fn histogram() -> Histogram<u64> {
-    let Ok(histogram) = Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3) else { unreachable!("3 digits are allowed") };
-    histogram
 }
 
 impl Sender {
@@ -98,20 +85,25 @@ impl Sender {
         Err(format!("nothing answers on {} after 30 s", self.topic))
     }
 
-    /// Sends `count` records at `rate` and waits for their answers.
-    pub(crate) fn block(&mut self, rate: u64, count: u64, collector: &Collector) -> Block {
+    /// Sends a record at each of these times from now on, and waits for their answers.
+    pub(crate) fn block(&mut self, times: &[u64], collector: &Collector, cpu_ns: &dyn Fn() -> u64) -> Block {
         let first = self.next;
-        let gap_ns = 1_000_000_000 / rate;
+        let used = cpu_ns();
         let begin = mono_ns() + 1_000_000;
-        let due = |offset: u64| begin + (offset - first) * gap_ns;
-        let mut block = Block { latency: histogram(), late: histogram(), unanswered: count };
+        let due = |offset: u64| {
+            let at = usize::try_from(offset - first).ok().and_then(|at| times.get(at));
+            begin + at.copied().unwrap_or_default()
+        };
+        let until = first + times.len() as u64;
+        let mut block =
+            Block { latency: latencies(), late: latencies(), unanswered: times.len(), cpu_ns: 0, sent: until - first };
         let take = |(offset, at): (u64, u64), block: &mut Block| {
-            if (first..first + count).contains(&offset) {
+            if (first..until).contains(&offset) {
                 block.latency.saturating_record(at.saturating_sub(due(offset)));
                 block.unanswered -= 1;
             }
         };
-        for offset in first..first + count {
+        for offset in first..until {
             loop {
                 let now = mono_ns();
                 if now >= due(offset) {
@@ -130,33 +122,7 @@ impl Sender {
             let Some(answer) = collector.next(STRAGGLERS) else { break };
             take(answer, &mut block);
         }
+        block.cpu_ns = cpu_ns().saturating_sub(used);
         block
     }
-}
-
-/// A strategy file that sends an order for every quote.
-pub(crate) fn strategy_file(input: &str, output: &str) -> Result<PathBuf, String> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
-    let module = root.join("strategies-examples/record-only/record-only.wasm");
-    let module =
-        module.canonicalize().map_err(|error| format!("{}: {error}; run `make strategies`", module.display()))?;
-    let file = std::env::temp_dir().join(format!("pinion-e2e-{}.yaml", std::process::id()));
-    let text = serde_json::json!({
-        "apiVersion": "pinion.dev/v1alpha1",
-        "kind": "Strategy",
-        "metadata": {"name": "every-quote"},
-        "spec": {
-            "module": {"file": module},
-            "inputs": [{"topic": input, "encoding": "binance-spot", "start": "earliest", "resync": "rebuild"}],
-            "outputs": {"orders": {"topic": output}},
-            "instruments": [{"symbol": "BTCUSDT", "tick": "0.01", "lot": "0.00001"}],
-            "params": {"every": "1", "size": "0.001"},
-            "risk": {
-                "maxOrderSize": "1", "maxOrderNotional": "100000", "priceCollarBps": 100, "messagesPerSecond": 1_000_000,
-                "maxOpenOrders": 4096, "maxPosition": "1000000", "staleAfterMillis": 3_600_000
-            }
-        }
-    });
-    std::fs::write(&file, text.to_string()).map_err(|error| format!("{}: {error}", file.display()))?;
-    Ok(file)
 }

@@ -2,38 +2,39 @@
 //! librdkafka echo with the same settings, the same decoding of the input and an output record of the same size.
 //!
 //! Open loop: send times are fixed in advance and latency counts from the intended one. Both run for the whole time over one
-//! broker; blocks of load alternate A B B A between them, so that what the machine does hits both. The result is the median over
-//! the pairs of the ratio of their p50; absolute times are information. A block whose sender woke late is dropped.
+//! broker; blocks of load alternate between them, A B B A, so that what the machine does hits both. A four of blocks whose sender woke late
+//! is dropped.
 
 mod collect;
 mod echo;
+mod latency;
 mod load;
-mod result;
+mod schedule;
+mod system;
 
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use clap::Parser;
+use pinion_benches::result::Results;
+use pinion_tests::captures::SPOT;
 use pinion_tests::kafka::Broker;
 
-use crate::collect::Collector;
-use crate::load::Sender;
-use crate::result::{Pair, Summary};
+use crate::latency::Plan;
+use crate::schedule::Pattern;
+use crate::system::System;
 
-/// Names of the two systems, and of their topics and groups.
-const SYSTEMS: [&str; 2] = ["pinion", "echo"];
+/// The usual rate, records a second.
+const RATE: u64 = 1_000;
 
 #[derive(Debug, Parser)]
 #[command(about = "Kafka in to order out, beside a bare librdkafka echo")]
 struct Args {
-    /// Records a second.
-    #[arg(long, default_value_t = 1_000)]
-    rate: u64,
-    /// Pairs of blocks.
+    /// Fours of blocks (A B B A) for each pattern of load.
     #[arg(long, default_value_t = 8)]
-    pairs: usize,
-    /// Seconds a block.
-    #[arg(long, default_value_t = 2)]
-    block: u64,
+    fours: usize,
+    /// Milliseconds of a block.
+    #[arg(long, default_value_t = 1_500)]
+    block_ms: u64,
     /// Seconds of load before the first block, for the broker's compiler.
     #[arg(long, default_value_t = 10)]
     warm: u64,
@@ -46,16 +47,6 @@ struct Args {
     /// Runs the echo itself: brokers, input, output.
     #[arg(long, hide = true, num_args = 3)]
     echo: Option<Vec<String>>,
-}
-
-/// A process that ends with this one.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 fn main() -> ExitCode {
@@ -75,60 +66,29 @@ fn main() -> ExitCode {
 
 fn bench(args: &Args) -> Result<(), String> {
     let broker = Broker::start().ok_or("no Kafka here: it needs Java and Maven")?;
-    let (input, output) = (|system: &str| format!("in.{system}"), |system: &str| format!("out.{system}"));
-    for system in SYSTEMS {
-        broker.create_topic(&input(system), 1);
-        broker.create_topic(&output(system), 1);
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut pinion = System::start(&broker, "pinion", |brokers, input, output| {
+        system::pinion(&own, brokers, input, output, &args.wait)
+    })?;
+    let mut echo =
+        System::start(&broker, "echo", |brokers, input, output| Ok(system::echo(&own, brokers, input, output)))?;
+    for system in [&mut pinion, &mut echo] {
+        system.wait()?;
+        system.block(&Pattern::Fixed, RATE, args.warm * 1_000_000_000);
     }
-    let exe = std::env::current_exe().map_err(|error| error.to_string())?;
-    let start = |command: &mut Command| {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
-        child.map(Running).map_err(|error| format!("{command:?}: {error}"))
-    };
-    let strategy = load::strategy_file(&input("pinion"), &output("pinion"))?;
-    let runtime = exe.with_file_name("pinion-runtime");
-    let brokers = broker.address();
-    let _pinion = start(
-        Command::new(runtime).arg(&strategy).args(["--brokers", &brokers, "--wait", &args.wait]).stderr(Stdio::null()),
-    )?;
-    let _echo = start(Command::new(&exe).args(["--echo", &brokers, &input("echo"), &output("echo")]))?;
-
-    let collectors = SYSTEMS.map(|system| Collector::start(&brokers, &output(system)));
-    let mut senders = SYSTEMS.map(|system| Sender::new(&brokers, &input(system)));
-    for (sender, collector) in senders.iter_mut().zip(&collectors) {
-        sender.until_answered(collector)?;
-        sender.block(args.rate, args.warm * args.rate, collector);
+    let mut results = Results::start("e2e");
+    let plan = Plan { fours: args.fours.max(1), block_ns: args.block_ms.max(1) * 1_000_000 };
+    let highest = latency::highest_rate(&mut echo, 2 * RATE);
+    for (pattern, rate, goals) in [
+        (Pattern::Fixed, RATE, true),
+        (Pattern::Fixed, highest, true),
+        (Pattern::Poisson, RATE, false),
+        (Pattern::Bursts, RATE, false),
+    ] {
+        latency::rows((&mut pinion, &mut echo), (&pattern, rate), plan, goals, &mut results);
     }
-    let mut pairs = Vec::new();
-    let mut dropped = 0;
-    let mut totals = SYSTEMS.map(|_| load::histogram());
-    for pair in 0..args.pairs {
-        // A B, then B A: drift inside a pair cancels over two of them.
-        let order = if pair % 2 == 0 { [0, 1] } else { [1, 0] };
-        let mut blocks = [None, None];
-        for system in order {
-            let block = senders[system].block(args.rate, args.block * args.rate, &collectors[system]);
-            eprintln!("pair {} {:>6}: {}", pair + 1, SYSTEMS[system], block);
-            blocks[system] = Some(block);
-        }
-        let [Some(pinion), Some(echo)] = blocks else { continue };
-        if pinion.is_void() || echo.is_void() {
-            dropped += 1;
-            continue;
-        }
-        for (total, block) in totals.iter_mut().zip([&pinion, &echo]) {
-            total.add(&block.latency).map_err(|error| error.to_string())?;
-        }
-        pairs.push(Pair {
-            pinion_p50: pinion.latency.value_at_quantile(0.5),
-            echo_p50: echo.latency.value_at_quantile(0.5),
-        });
+    if let Some(recorded) = Pattern::recorded(&SPOT) {
+        latency::rows((&mut pinion, &mut echo), (&recorded, 0), plan, false, &mut results);
     }
-    let [pinion, echo] = totals;
-    let summary = Summary::new(args.rate, &pairs, dropped, &pinion, &echo);
-    println!("{summary}");
-    if let Some(path) = &args.json {
-        std::fs::write(path, summary.json()).map_err(|error| format!("{}: {error}", path.display()))?;
-    }
-    Ok(())
+    results.finish(args.json.as_deref())
 }

@@ -1,11 +1,25 @@
-//! What a worker pays for the host-kept book: a level near the touch, a level far from it, and the questions asked of it.
+//! The host-kept book: a level near the touch, a level far from it, and the questions asked of it.
 
 use std::hint::black_box;
 
-use criterion::{Criterion, criterion_group, criterion_main};
 use pinion_runtime::book::Books;
 use pinion_runtime::event::{Body, BookSide, Delta, Depth, Event, Head, Origin, Stamp};
 use pinion_spec::strategy::Resync;
+
+use super::Case;
+
+pub(super) const CASES: &[Case] = &[
+    Case { name: "book/frame of 2: set at the touch", make: || changing(0, false) },
+    Case { name: "book/frame of 2: delete and insert at the touch", make: || changing(0, true) },
+    Case { name: "book/frame of 2: delete and insert 10 deep", make: || changing(10, true) },
+    Case { name: "book/frame of 2: delete and insert 500 deep", make: || changing(500, true) },
+    Case { name: "book/top", make: || asking(|books| _ = black_box(books.top(black_box(ID)))) },
+    Case { name: "book/reference", make: || asking(|books| _ = black_box(books.reference(black_box(ID)))) },
+    Case {
+        name: "book/level 10",
+        make: || asking(|books| _ = black_box(books.level(black_box(ID), BookSide::Bid, black_box(10)))),
+    },
+];
 
 const ID: u64 = 7;
 const TICK: i64 = 10_000_000;
@@ -50,24 +64,12 @@ fn frames(books: &mut Books, sequence: &mut u64, depth: i64, deletes: bool) {
     black_box(books.apply(&event(*sequence, Body::Delta(delta(BookSide::Bid, depth, 5)))));
 }
 
-fn book(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("book");
-    for (name, depth, deletes) in [
-        ("frame_of_2_set_at_touch", 0, false),
-        ("frame_of_2_delete_insert_at_touch", 0, true),
-        ("frame_of_2_delete_insert_10_deep", 10, true),
-        ("frame_of_2_delete_insert_500_deep", 500, true),
-    ] {
-        let mut books = books();
-        let mut sequence = 1;
-        group.bench_function(name, |b| b.iter(|| frames(&mut books, &mut sequence, black_box(depth), deletes)));
-    }
-    let books = books();
-    group.bench_function("top", |b| b.iter(|| books.top(black_box(ID))));
-    group.bench_function("reference", |b| b.iter(|| books.reference(black_box(ID))));
-    group.bench_function("level_10", |b| b.iter(|| books.level(black_box(ID), BookSide::Bid, black_box(10))));
-    group.finish();
+fn changing(depth: i64, deletes: bool) -> Box<dyn FnMut()> {
+    let (mut books, mut sequence) = (books(), 1);
+    Box::new(move || frames(&mut books, &mut sequence, black_box(depth), deletes))
 }
 
-criterion_group!(benches, book);
-criterion_main!(benches);
+fn asking(question: fn(&Books)) -> Box<dyn FnMut()> {
+    let books = books();
+    Box::new(move || question(&books))
+}

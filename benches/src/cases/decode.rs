@@ -1,24 +1,34 @@
-//! What it costs to decode one record of each kind, per record and (depth) per level.
-//!
-//! Goal: a Binance bookTicker frame in at most 300 ns.
-#![allow(missing_docs, reason = "criterion_group makes a public function")]
+//! One record of each kind, decoded.
 
 use std::hint::black_box;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pinion_runtime::decode::{Decoder, Record, flat};
 use pinion_runtime::event::{Body, Head, Quote};
 use pinion_spec::strategy::Encoding;
+
+use super::Case;
 
 const SPOT_QUOTE: &str = r#"{"stream":"btcusdt@bookTicker","data":{"u":50012345678,"s":"BTCUSDT","b":"61234.56000000","B":"1.23456000","a":"61234.57000000","A":"0.98765000"}}"#;
 const USDM_QUOTE: &str = r#"{"stream":"btcusdt@bookTicker","data":{"e":"bookTicker","u":5012345678901,"s":"BTCUSDT","b":"61234.50","B":"1.234","a":"61234.60","A":"9.876","T":1700000000123,"E":1700000000125}}"#;
 const SPOT_TRADE: &str = r#"{"stream":"btcusdt@trade","data":{"e":"trade","E":1700000000125,"s":"BTCUSDT","t":3712345678,"p":"61234.56000000","q":"0.01234000","T":1700000000123,"m":true,"M":true}}"#;
 const USDM_TRADE: &str = r#"{"stream":"btcusdt@trade","data":{"e":"trade","E":1700000000125,"T":1700000000123,"s":"BTCUSDT","t":5212345678,"p":"61234.50","q":"0.012","X":"MARKET","m":false}}"#;
-
 const COINBASE_UPDATE: &str = r#"{"type":"l2update","product_id":"BTC-USD","changes":[["sell","61234.57","0.98765000"]],"time":"2023-11-14T22:13:20.123456Z"}"#;
 const KRAKEN_UPDATE: &str =
     r#"[336,{"a":[["61234.60000","0.98765000","1700000000.123456"]],"c":"974947235"},"book-1000","XBT/USD"]"#;
 const KRAKEN_FUTURES_UPDATE: &str = r#"{"feed":"book","product_id":"PI_XBTUSD","side":"sell","seq":5160372,"price":61234.5,"qty":551.0,"timestamp":1700000000123}"#;
+
+pub(super) const CASES: &[Case] = &[
+    Case { name: "decode/bookTicker spot", make: || json(Encoding::BinanceSpot, SPOT_QUOTE) },
+    Case { name: "decode/bookTicker usdm", make: || json(Encoding::BinanceUsdm, USDM_QUOTE) },
+    Case { name: "decode/trade spot", make: || json(Encoding::BinanceSpot, SPOT_TRADE) },
+    Case { name: "decode/trade usdm", make: || json(Encoding::BinanceUsdm, USDM_TRADE) },
+    Case { name: "decode/depth 20 levels", make: || json(Encoding::BinanceUsdm, &depth(20)) },
+    Case { name: "decode/depth 1000 levels", make: || json(Encoding::BinanceUsdm, &depth(1_000)) },
+    Case { name: "decode/coinbase update", make: || json(Encoding::CoinbaseExchange, COINBASE_UPDATE) },
+    Case { name: "decode/kraken update", make: || json(Encoding::KrakenV1, KRAKEN_UPDATE) },
+    Case { name: "decode/kraken futures update", make: || json(Encoding::KrakenFutures, KRAKEN_FUTURES_UPDATE) },
+    Case { name: "decode/flat quote", make: || record(Encoding::PinionFlat, flat_quote()) },
+];
 
 /// A futures depth update of `levels` levels, half of them bids.
 fn depth(levels: usize) -> String {
@@ -36,37 +46,23 @@ fn depth(levels: usize) -> String {
 fn flat_quote() -> Vec<u8> {
     let quote = Quote { bid_price: 1, bid_size: 2, ask_price: 3, ask_size: 4, bid_count: 0, ask_count: 0 };
     let mut out = Vec::new();
-    assert!(flat::encode(&Head::default(), &Body::Quote(quote), &mut out));
+    assert!(flat::encode(&Head::default(), &Body::Quote(quote), &mut out), "a quote has a flat form");
     out
 }
 
-fn decode(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("decode");
-    let mut case = |name: &str, encoding: Encoding, elements: u64, value: &[u8]| {
-        let Ok(mut decoder) = Decoder::new(encoding, encoding.name(), &[]) else { return };
-        let mut events = Vec::new();
-        group.throughput(Throughput::Elements(elements));
-        group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
-            bencher.iter(|| {
-                events.clear();
-                let record = Record { value: black_box(value), key: None, ts_recv: 1_700_000_000_000_000_000 };
-                assert!(decoder.decode(&record, &mut events).is_ok());
-                black_box(events.len())
-            });
-        });
-    };
-    case("bookTicker spot", Encoding::BinanceSpot, 1, SPOT_QUOTE.as_bytes());
-    case("bookTicker usdm", Encoding::BinanceUsdm, 1, USDM_QUOTE.as_bytes());
-    case("trade spot", Encoding::BinanceSpot, 1, SPOT_TRADE.as_bytes());
-    case("trade usdm", Encoding::BinanceUsdm, 1, USDM_TRADE.as_bytes());
-    case("depth 20 levels", Encoding::BinanceUsdm, 20, depth(20).as_bytes());
-    case("depth 1000 levels", Encoding::BinanceUsdm, 1_000, depth(1_000).as_bytes());
-    case("coinbase update", Encoding::CoinbaseExchange, 1, COINBASE_UPDATE.as_bytes());
-    case("kraken update", Encoding::KrakenV1, 1, KRAKEN_UPDATE.as_bytes());
-    case("kraken futures update", Encoding::KrakenFutures, 1, KRAKEN_FUTURES_UPDATE.as_bytes());
-    case("flat quote", Encoding::PinionFlat, 1, &flat_quote());
-    group.finish();
+fn json(encoding: Encoding, value: &str) -> Box<dyn FnMut()> {
+    record(encoding, value.as_bytes().to_vec())
 }
 
-criterion_group!(benches, decode);
-criterion_main!(benches);
+fn record(encoding: Encoding, value: Vec<u8>) -> Box<dyn FnMut()> {
+    let Ok(mut decoder) = Decoder::new(encoding, encoding.name(), &[]) else {
+        unreachable!("no instrument, no quarrel")
+    };
+    let mut events = Vec::new();
+    Box::new(move || {
+        events.clear();
+        let record = Record { value: black_box(&value), key: None, ts_recv: 1_700_000_000_000_000_000 };
+        assert!(decoder.decode(&record, &mut events).is_ok(), "it is a record of its encoding");
+        black_box(events.len());
+    })
+}

@@ -1,20 +1,28 @@
-//! What a risk check costs. Goal: a new order in at most 60 ns.
+//! A risk check.
 //!
 //! `submit` is exactly one check of a new order and its record in the ledger, sides alternating so that the position stays; in
-//! `submit_and_cancel` the order rests, and its cancel is part of the measure; `denied` is what a guest outside the collar costs.
+//! `submit and cancel` the order rests, and its cancel is part of it; `denied` is what a guest outside the collar costs.
 
 use std::hint::black_box;
 
-use criterion::{Criterion, criterion_group, criterion_main};
 use pinion_runtime::book::Books;
 use pinion_runtime::effects::{NewOrder, OrderType, TimeInForce};
 use pinion_runtime::event::{Body, Event, Head, Origin, Quote, Side, Stamp};
 use pinion_runtime::instruments::{Instrument, Instruments};
-use pinion_runtime::risk::{Context, Executions, Ledger, Limits, Request, check};
+use pinion_runtime::risk::{Context, Denial, Executions, Ledger, Limits, Order, Request, check};
 use pinion_spec::strategy::{Resync, Risk, TradingState};
 
+use super::Case;
+
+pub(super) const CASES: &[Case] = &[
+    Case { name: "risk/submit", make: submit },
+    Case { name: "risk/submit and cancel", make: submit_and_cancel },
+    Case { name: "risk/denied", make: denied },
+];
+
 const ONE: i64 = 1_000_000_000;
-const ID: u64 = 0x9d2c_5681_7f4a_7c15;
+/// The instrument that is traded.
+pub(super) const ID: u64 = 0x9d2c_5681_7f4a_7c15;
 
 /// Between two checks, so that the message rate of 1,000 a second is reached and never passed.
 const STEP_NS: u64 = 1_000_000;
@@ -72,11 +80,11 @@ impl Desk {
         let order = NewOrder { instrument_id: ID, side, order_type, time_in_force, price, size, tag: 1 };
         // Ids as instances make them: an offset above the bits that number the intents of a record.
         let order_id = (self.checks << 12) + 1;
-        self.check(&Request::Submit { order_id, order }).then_some(order_id)
+        self.check(&Request::Submit { order_id, order }).is_ok().then_some(order_id)
     }
 
     #[inline]
-    fn check(&mut self, request: &Request) -> bool {
+    fn check(&mut self, request: &Request) -> Result<Order, Denial> {
         if self.checks.is_multiple_of(CHECKS_PER_QUOTE) {
             self.quote();
         }
@@ -89,35 +97,41 @@ impl Desk {
             trading_state: TradingState::Active,
             kill: false,
         };
-        black_box(check(black_box(request), &mut self.ledger, &context)).is_ok()
+        black_box(check(black_box(request), &mut self.ledger, &context))
     }
 }
 
-fn risk(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("risk");
-    let mut desk = Desk::new();
-    let mut buys = false;
-    group.bench_function("submit", |b| {
-        b.iter(|| {
-            buys = !buys;
-            let (side, price) = if buys { (Side::Buy, 60_001 * ONE) } else { (Side::Sell, 60_000 * ONE) };
-            assert!(desk.submit(side, TimeInForce::Ioc, price).is_some());
-        });
-    });
-    let mut desk = Desk::new();
-    group.bench_function("submit_and_cancel", |b| {
-        b.iter(|| {
-            let order_id = desk.submit(Side::Buy, TimeInForce::Gtc, 60_000 * ONE).unwrap_or_default();
-            // Cancels count in the message rate: one step of the clock for each.
-            assert!(desk.check(&Request::Cancel { order_id }));
-        });
-    });
-    let mut desk = Desk::new();
-    group.bench_function("denied", |b| {
-        b.iter(|| assert!(desk.submit(Side::Buy, TimeInForce::Gtc, 61_000 * ONE).is_none()));
-    });
-    group.finish();
+fn submit() -> Box<dyn FnMut()> {
+    let (mut desk, mut buys) = (Desk::new(), false);
+    Box::new(move || {
+        buys = !buys;
+        let (side, price) = if buys { (Side::Buy, 60_001 * ONE) } else { (Side::Sell, 60_000 * ONE) };
+        assert!(desk.submit(side, TimeInForce::Ioc, price).is_some(), "it is approved");
+    })
 }
 
-criterion_group!(benches, risk);
-criterion_main!(benches);
+fn submit_and_cancel() -> Box<dyn FnMut()> {
+    let mut desk = Desk::new();
+    Box::new(move || {
+        let order_id = desk.submit(Side::Buy, TimeInForce::Gtc, 60_000 * ONE).unwrap_or_default();
+        // Cancels count in the message rate: one step of the clock for each.
+        assert!(desk.check(&Request::Cancel { order_id }).is_ok(), "it is approved");
+    })
+}
+
+fn denied() -> Box<dyn FnMut()> {
+    let mut desk = Desk::new();
+    Box::new(move || assert!(desk.submit(Side::Buy, TimeInForce::Gtc, 61_000 * ONE).is_none(), "it is denied"))
+}
+
+/// One that was approved.
+pub(super) fn order() -> Order {
+    let mut desk = Desk::new();
+    let (side, order_type, time_in_force) = (Side::Buy, OrderType::Limit, TimeInForce::Ioc);
+    let (price, size) = (60_001 * ONE, 1_000_000);
+    let order = NewOrder { instrument_id: ID, side, order_type, time_in_force, price, size, tag: 1 };
+    match desk.check(&Request::Submit { order_id: 1 << 40, order }) {
+        Ok(order) => order,
+        Err(denial) => unreachable!("it is approved: {denial:?}"),
+    }
+}

@@ -1,0 +1,18 @@
+//! How Pinion is measured: beside floors of our own, in turns, with an interval for every ratio.
+//!
+//! Reading order: what is compared ([`pairs`]), what it comes to ([`interval`], [`row`], [`result`], [`report`]), what it was measured on ([`machine`]), the steps
+//! ([`cases`]), and the strategy without a sandbox ([`native`]).
+
+pub mod pairs;
+
+pub mod interval;
+pub mod result;
+pub mod row;
+
+pub mod hiccups;
+pub mod machine;
+
+pub mod report;
+
+pub mod cases;
+pub mod native;
