@@ -54,7 +54,12 @@ final class Jet {
                 .setLocalParallelism(1);
 
         JobConfig job = new JobConfig().setName(input).setProcessingGuarantee(ProcessingGuarantee.AT_LEAST_ONCE);
-        Hazelcast.newHazelcastInstance(member(input)).getJet().newJob(pipeline, job).join();
+        try {
+            Hazelcast.newHazelcastInstance(member(input)).getJet().newJob(pipeline, job).join();
+        } catch (RuntimeException error) {
+            error.printStackTrace();
+            Runtime.getRuntime().halt(1); // The member's threads would stay.
+        }
     }
 
     private static Entry<Long, byte[]> received(ConsumerRecord<byte[], byte[]> record) {
