@@ -70,7 +70,8 @@ mod tests {
     #[test]
     fn the_slippage_is_what_the_levels_behind_the_best_cost_more() {
         let level = |price, size| Level { price: Price(price), size: Size(size), count: 0 };
-        let host = Recorder { asks: vec![level(100, 5), level(103, 2), level(110, 9)], ..Recorder::default() };
+        let mut host = Recorder::default();
+        host.asks = vec![level(100, 5), level(103, 2), level(110, 9)];
         let of = |walked| BookWalk { size: Size(1), walked: Size(walked), side: None };
         assert_eq!(of(5).slippage(&host, 1, BookSide::Ask), Some(0));
         assert_eq!(of(8).slippage(&host, 1, BookSide::Ask), Some(2 * 3 + 10));
