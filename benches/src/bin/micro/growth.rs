@@ -58,7 +58,7 @@ fn quote(instrument_id: u64, n: u64) -> Event {
 fn depth(levels: usize, n: u64) -> String {
     let side = |best: u64| {
         let level = |at: usize| {
-            format!(r#"["{}.{}0","{}.{:03}"]"#, best + at as u64, at % 10, (n as usize + at) % 7 + 1, at % 1_000)
+            format!(r#"["{}.{}0","{}.{:03}"]"#, best + at as u64, at % 10, (n + at as u64) % 7 + 1, at % 1_000)
         };
         (0..levels / 2).map(level).collect::<Vec<_>>().join(",")
     };

@@ -24,8 +24,11 @@ fn native<S: pinion_strategy::Strategy + Send>(host: Host) -> Box<dyn Guest> {
     Box::new(Native::<S>::new(host))
 }
 
+/// Names and values.
+type Params = &'static [(&'static str, &'static str)];
+
 /// Name, folder, the same source as native code, and its params where they are not the example's.
-const STRATEGIES: [(&str, &str, MakeNative, &[(&str, &str)]); 5] = [
+const STRATEGIES: [(&str, &str, MakeNative, Params); 5] = [
     ("ema-cross", "strategies-examples", native::<example_ema_cross::EmaCross>, &[]),
     ("book-imbalance", "strategies-examples", native::<example_book_imbalance::BookImbalance>, &[]),
     ("regression", "benches/strategies", native::<bench_regression::Regression>, &[("size", "0.01")]),
