@@ -1,7 +1,7 @@
 //! How Pinion is measured: beside floors of our own, in turns, with an interval for every ratio.
 //!
-//! Reading order: what is compared ([`pairs`]), what it comes to ([`interval`], [`row`], [`result`], [`report`]), what it was measured on ([`machine`]), the steps
-//! ([`cases`]), and the strategy without a sandbox ([`native`]).
+//! Reading order: what is compared ([`pairs`]), what it comes to ([`interval`], [`row`], [`result`], [`report`]), what it was measured on ([`machine`]), and the steps
+//! ([`cases`]).
 
 pub mod pairs;
 
@@ -15,4 +15,3 @@ pub mod machine;
 pub mod report;
 
 pub mod cases;
-pub mod native;

@@ -1,6 +1,6 @@
 //! A strategy of the SDK as a [`Guest`] without WebAssembly: the same source, the same host functions, no sandbox.
 //!
-//! What the sandbox's lanes are compared with. It has no CPU or memory budget, and a panic is a panic; only the intents'
+//! What the sandbox's lanes are compared with, in tests for what they decide and in benches for what they cost. It has no CPU or memory budget, and a panic is a panic; only the intents'
 //! budget is the same, because it decides which orders there are.
 
 use pinion_runtime::bars::{BarKind, BarSeries};
@@ -45,6 +45,7 @@ impl<S: Strategy + Send> Guest for Native<S> {
         self.strategy.as_mut().map_or(Ok(()), |strategy| strategy.on_load(saved).map_err(Fault::refused))
     }
 
+    #[inline]
     fn call(&mut self, call: &Call) -> Result<(), Fault> {
         let Some(strategy) = &mut self.strategy else { return Ok(()) };
         self.host.begin();
@@ -67,6 +68,7 @@ impl<S: Strategy + Send> Guest for Native<S> {
     }
 }
 
+#[inline]
 fn present<S: Strategy>(strategy: &mut S, host: &mut Imports<'_>, call: &Call) {
     match *call {
         Call::Start => strategy.on_start(host),
@@ -200,6 +202,7 @@ fn present<S: Strategy>(strategy: &mut S, host: &mut Imports<'_>, call: &Call) {
     }
 }
 
+#[inline]
 fn head(h: event::Head) -> sdk::Head {
     let event::Head { instrument_id, publisher_id, flags, ts_event, ts_recv, sequence } = h;
     sdk::Head { instrument_id, publisher_id, flags, ts_event, ts_recv, sequence }
@@ -227,6 +230,7 @@ fn bar_series(series: sdk::BarSeries) -> BarSeries {
     BarSeries { instrument_id, kind, every, grace }
 }
 
+#[inline]
 fn position(position: pinion_runtime::risk::Position) -> sdk::Position {
     let known = |amount| Price(amount).is_defined().then_some(amount);
     sdk::Position {
@@ -255,6 +259,7 @@ impl Imports<'_> {
 }
 
 impl sdk::Host for Imports<'_> {
+    #[inline]
     fn submit(&mut self, order: &sdk::NewOrder) -> u64 {
         let asked = self.host.submit(effects::NewOrder {
             instrument_id: order.instrument_id,
@@ -279,11 +284,13 @@ impl sdk::Host for Imports<'_> {
         self.note(asked)
     }
 
+    #[inline]
     fn modify(&mut self, order_id: u64, price: Price, size: Size) {
         let asked = self.host.modify(order_id, price.0, size.0);
         self.note(asked);
     }
 
+    #[inline]
     fn cancel(&mut self, order_id: u64) {
         let asked = self.host.cancel(order_id);
         self.note(asked);
@@ -294,11 +301,13 @@ impl sdk::Host for Imports<'_> {
         self.note(asked);
     }
 
+    #[inline]
     fn set_timer(&mut self, timer_id: u64, at: u64) {
         let asked = self.host.set_timer(timer_id, at);
         self.note(asked);
     }
 
+    #[inline]
     fn now(&self) -> u64 {
         self.host.now
     }
@@ -307,10 +316,12 @@ impl sdk::Host for Imports<'_> {
         self.host.instrument(id).map(instrument)
     }
 
+    #[inline]
     fn position(&self, instrument_id: u64) -> sdk::Position {
         position(self.host.position(instrument_id))
     }
 
+    #[inline]
     fn book_level(&self, instrument_id: u64, side: sdk::BookSide, depth: u32) -> Option<sdk::Level> {
         let side = match side {
             sdk::BookSide::Bid => BookSide::Bid,

@@ -8,10 +8,10 @@ use pinion_runtime::instance::InstanceId;
 use pinion_runtime::wire::{self, Provenance};
 use pinion_spec::strategy::OrderEncoding;
 use pinion_tests::captures::SPOT;
+use pinion_tests::native::Native;
 use pinion_tests::rig;
 
 use super::{Case, risk};
-use crate::native::Native;
 
 pub(super) const CASES: &[Case] = &[
     Case { name: "order/encode json", make: || encode(OrderEncoding::Json) },

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::path::Path;
 
 use pinion_runtime::event::{Head, Quote};
-use pinion_runtime::sandbox::{Call, Compiler, Guest, Host, HostConfig, Lane, Sandbox, SandboxConfig};
+use pinion_runtime::sandbox::{Call, Callbacks, Compiler, Guest, Host, HostConfig, Lane, Sandbox, SandboxConfig};
 
 use super::Case;
 
@@ -22,12 +22,15 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "call/on-quote, component lane", make: || call(Lane::Component) },
 ];
 
-/// A component whose callbacks return at once.
+/// A component that wants these callbacks, which return at once.
 ///
 /// # Errors
 /// Where the example is none any more.
-pub fn idle_component() -> Result<Vec<u8>, String> {
-    let idle = GUEST.replace("(br $forever)", "");
+pub fn idle_component(wants: Callbacks) -> Result<Vec<u8>, String> {
+    let idle = GUEST.replace("(br $forever)", "").replace(
+        "(i32.store16 (i32.const 20) (i32.const 1))",
+        &format!("(i32.store16 (i32.const 20) (i32.const {}))", wants.0),
+    );
     pinion_cli::build::component_of_wat(Path::new("idle.wat"), &idle).map_err(|error| error.to_string())
 }
 
@@ -50,7 +53,7 @@ pub fn guest(sandbox: &Sandbox, component: &[u8], lane: Lane) -> Result<Box<dyn 
 /// A sandbox with a cache of its own, which is gone as soon as nothing is compiled any more.
 fn call(lane: Lane) -> Box<dyn FnMut()> {
     let cache = std::env::temp_dir().join(format!("pinion-cases-{}", std::process::id()));
-    let made = idle_component().and_then(|component| {
+    let made = idle_component(Callbacks::QUOTE).and_then(|component| {
         let config = SandboxConfig::new(cache.clone(), Compiler::Here);
         let sandbox = Sandbox::new(config).map_err(|error| error.to_string())?;
         guest(&sandbox, &component, lane)

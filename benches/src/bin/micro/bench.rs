@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pinion_benches::pairs::{Pairs, Plan, Took};
 use pinion_runtime::clock::mono_ns;
 use pinion_runtime::egress::Outbound;
-use pinion_runtime::event::Event;
+use pinion_runtime::event::{Body, Event, FLAG_LAST, Head, Origin, Quote, Stamp};
 use pinion_runtime::instance::InstanceId;
 use pinion_runtime::plan;
 use pinion_runtime::playback::Playback;
@@ -75,6 +75,26 @@ pub(crate) fn records(capture: &Capture, strategy: &Strategy) -> Result<Vec<Vec<
     stream::decoded(&path, strategy, |events| records.push(events.to_vec()));
     records.truncate(RECORDS);
     Ok(records)
+}
+
+/// A quote that always is the same, but for its sequence and its time.
+pub(crate) fn quote(instrument_id: u64, sequence: u64) -> Event {
+    let price = 60_000_000_000_000;
+    let quote = Quote {
+        bid_price: price,
+        bid_size: 1_000_000_000,
+        ask_price: price + 10_000_000,
+        ask_size: 1_000_000_000,
+        bid_count: 0,
+        ask_count: 0,
+    };
+    let ts = 1_700_000_000_000_000_000 + sequence * 100_000;
+    Event {
+        head: Head { instrument_id, publisher_id: 1, flags: FLAG_LAST, ts_event: ts, ts_recv: ts, sequence },
+        body: Body::Quote(quote),
+        origin: Origin { topic: 0, partition: 0, offset: sequence },
+        stamp: Stamp::default(),
+    }
 }
 
 /// Makes a guest.

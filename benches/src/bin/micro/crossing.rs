@@ -10,7 +10,7 @@ use pinion_benches::result::Results;
 use pinion_benches::row::{Goal, Row, Shown, What};
 use pinion_runtime::clock::mono_ns;
 use pinion_runtime::sandbox::artefact::Artefact;
-use pinion_runtime::sandbox::{Lane, engine};
+use pinion_runtime::sandbox::{Callbacks, Lane, engine};
 use wasmtime::component::{Component, ComponentType, Lift, Lower};
 use wasmtime::{Instance, Module, Store, component};
 
@@ -136,7 +136,7 @@ fn spin(rounds: u64) -> u64 {
 }
 
 pub(crate) fn rows(bench: &mut Bench, results: &mut Results) -> Result<(), String> {
-    let component = idle_component()?;
+    let component = idle_component(Callbacks::QUOTE)?;
     let mut direct = guest(&bench.sandbox, &component, Lane::Direct)?;
     let mut bare = bare_direct(&component)?;
     let before = load();

@@ -3,7 +3,6 @@
 use std::hint::black_box;
 
 use pinion_benches::machine::load;
-use pinion_benches::native::Native;
 use pinion_benches::pairs::Took;
 use pinion_benches::result::Results;
 use pinion_benches::row::{Goal, Row, Shown, What};
@@ -14,6 +13,7 @@ use pinion_runtime::plan;
 use pinion_runtime::sandbox::{Guest, Host};
 use pinion_spec::strategy::{Encoding, Strategy};
 use pinion_tests::captures::SPOT;
+use pinion_tests::native::Native;
 use pinion_tests::rig;
 use sha2::Sha256;
 

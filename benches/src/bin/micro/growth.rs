@@ -9,7 +9,7 @@ use pinion_benches::result::Results;
 use pinion_benches::row::{Goal, Row, Shown, What};
 use pinion_runtime::clock::mono_ns;
 use pinion_runtime::decode::{self, Decoder, Record};
-use pinion_runtime::event::{Body, Event, FLAG_LAST, Head, Origin, Quote, Stamp};
+use pinion_runtime::event::{Event, Origin, Stamp};
 use pinion_runtime::instance::InstanceId;
 use pinion_runtime::playback::Playback;
 use pinion_runtime::sandbox::{Compiler, Module, Sandbox, SandboxConfig};
@@ -17,7 +17,7 @@ use pinion_spec::strategy::{Encoding, Strategy};
 use pinion_tests::captures::{SPOT, USDM};
 use pinion_tests::rig;
 
-use crate::bench::{Bench, playback};
+use crate::bench::{Bench, playback, quote};
 
 /// Blocks of each point.
 const BLOCKS: usize = 9;
@@ -39,19 +39,6 @@ fn point(id: &str, name: &str, unit: &str, results: &mut Results, took: &mut dyn
         .collect();
     let what = What { id, name, unit, floor: "", shown: Shown::Cost };
     results.push(Row::of_figures(what, Goal::None, &figures, before));
-}
-
-fn quote(instrument_id: u64, n: u64) -> Event {
-    let price = 60_000_000_000_000;
-    let quote =
-        Quote { bid_price: price, bid_size: 1, ask_price: price + 10_000_000, ask_size: 1, bid_count: 0, ask_count: 0 };
-    let ts = 1_700_000_000_000_000_000 + n * 1_000;
-    Event {
-        head: Head { instrument_id, publisher_id: 1, flags: FLAG_LAST, ts_event: ts, ts_recv: ts, sequence: n },
-        body: Body::Quote(quote),
-        origin: Origin { topic: 0, partition: 0, offset: n },
-        stamp: Stamp::default(),
-    }
 }
 
 /// A depth update of so many levels, whose prices move with `n`.

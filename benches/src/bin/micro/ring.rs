@@ -5,13 +5,13 @@ use hdrhistogram::Histogram;
 use pinion_benches::hiccups::{latencies, percentile};
 use pinion_benches::interval::Interval;
 use pinion_benches::machine::{Quiet, load};
-use pinion_benches::native::Native;
 use pinion_benches::pairs::Pairs;
 use pinion_benches::result::Results;
 use pinion_benches::row::{Goal, Row, Shown, Verdict, What};
 use pinion_runtime::clock::mono_ns;
 use pinion_runtime::sandbox::{Guest, Host};
 use pinion_spec::strategy::Budget;
+use pinion_tests::native::Native;
 use pinion_tests::rig;
 
 use crate::bench::{Bench, MakeGuest};

@@ -1,8 +1,7 @@
 //! What an event costs that a strategy does not want: the worker's path over the trades and the depth of a capture, for guests that do
 //! nothing and differ in what they want.
 
-use std::path::Path;
-
+use pinion_benches::cases::sandbox::idle_component;
 use pinion_benches::machine::load;
 use pinion_benches::pairs::Took;
 use pinion_benches::result::Results;
@@ -15,18 +14,11 @@ use pinion_tests::rig;
 
 use crate::bench::{Bench, pass, records};
 
-/// A guest that does nothing: the misbehaving example `spin` without its loop.
-const GUEST: &str = include_str!("../../../../strategies-examples/misbehaving/spin.wat");
 /// Unwanted kinds may cost no more than this against a strategy that wants nothing at all.
 const NOTHING: f64 = 1.05;
 
 fn module(bench: &Bench, wants: Callbacks) -> Result<Module, String> {
-    let idle = GUEST.replace("(br $forever)", "").replace(
-        "(i32.store16 (i32.const 20) (i32.const 1))",
-        &format!("(i32.store16 (i32.const 20) (i32.const {}))", wants.0),
-    );
-    let component =
-        pinion_cli::build::component_of_wat(Path::new("idle.wat"), &idle).map_err(|error| error.to_string())?;
+    let component = idle_component(wants)?;
     bench.sandbox.load(&component).map_err(|error| error.to_string())
 }
 

@@ -3,12 +3,12 @@
 
 use pinion_benches::interval::{Interval, geometric_mean};
 use pinion_benches::machine::load;
-use pinion_benches::native::Native;
 use pinion_benches::result::Results;
 use pinion_benches::row::{Goal, Row, Shown, Verdict, What};
 use pinion_runtime::sandbox::{Guest, Host};
 use pinion_spec::strategy::Strategy;
 use pinion_tests::captures::USDM;
+use pinion_tests::native::Native;
 use pinion_tests::rig;
 
 use crate::bench::{Bench, pass, records};

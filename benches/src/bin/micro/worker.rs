@@ -11,7 +11,7 @@ use pinion_benches::pairs::Pairs;
 use pinion_benches::result::Results;
 use pinion_benches::row::{Goal, Row, Shown, What};
 use pinion_runtime::clock::mono_ns;
-use pinion_runtime::event::{Body, Event, FLAG_LAST, Head, Origin, Quote, Stamp};
+use pinion_runtime::event::Event;
 use pinion_runtime::fence::Fence;
 use pinion_runtime::instance::{Notice, ReadyGuest};
 use pinion_runtime::metrics::Latency;
@@ -23,13 +23,13 @@ use pinion_spec::strategy::Strategy;
 use pinion_tests::captures::SPOT;
 use pinion_tests::rig::{self, Loaded, Rig};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, quote};
 
 /// What the worker's rows have of a strategy: it orders at every quote.
 pub(crate) struct Ordering {
     pub(crate) strategy: Strategy,
     module: Module,
-    pub(crate) instrument_id: u64,
+    instrument_id: u64,
 }
 
 impl Ordering {
@@ -56,23 +56,7 @@ impl Ordering {
     }
 
     pub(crate) fn quote(&self, sequence: u64) -> Event {
-        let price = 60_000_000_000_000;
-        let quote = Quote {
-            bid_price: price,
-            bid_size: 1_000_000_000,
-            ask_price: price + 10_000_000,
-            ask_size: 1_000_000_000,
-            bid_count: 0,
-            ask_count: 0,
-        };
-        let ts = 1_700_000_000_000_000_000 + sequence * 100_000;
-        let instrument_id = self.instrument_id;
-        Event {
-            head: Head { instrument_id, publisher_id: 1, flags: FLAG_LAST, ts_event: ts, ts_recv: ts, sequence },
-            body: Body::Quote(quote),
-            origin: Origin { topic: 0, partition: 0, offset: sequence },
-            stamp: Stamp::default(),
-        }
+        quote(self.instrument_id, sequence)
     }
 }
 
