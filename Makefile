@@ -12,7 +12,7 @@ RELEASE := $(CARGO_TARGET_DIR)/release
 DEMO_FLAGS := $(if $(SECONDS),--seconds '$(SECONDS)') $(if $(RATE),--rate '$(RATE)') $(if $(DATA),--data '$(DATA)') \
 	$(if $(BROKERS),--brokers '$(BROKERS)') $(if $(FORMAT),--format '$(FORMAT)')
 
-.PHONY: help demo build strategies images examples test test-quick bench bench-e2e bench-report fuzz fmt reference lint kafka kube setup setup-strategies setup-tests
+.PHONY: help demo build strategies images examples test test-quick bench bench-e2e bench-peers bench-report instructions fuzz fmt reference lint kafka kube setup setup-strategies setup-tests
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -57,12 +57,26 @@ bench: setup-tests strategies ## what a call, a strategy's work, an event's way 
 	$(RELEASE)/micro --json benches/results/micro.json
 	$(RELEASE)/author --json benches/results/author.json
 
+# A young generation so large that the broker collects it once in many seconds: it stops for that, and with it every system under load.
+BROKER_JVM := -Xms3g -Xmx3g -Xmn2g -XX:+UseParallelGC -XX:+AlwaysPreTouch
+
+# The sender of a load goes before all else, or what is measured is how late it woke. What it starts does not.
+FIRST = $$(chrt -R -f 10 true 2>/dev/null && echo chrt -R -f 10)
+
 bench-e2e: setup-tests strategies ## in to out on a real Kafka beside a bare client; builds a release first
 	cargo build --workspace --bins --release
-	PINION_KAFKA_JVM='-Xms512m -Xmx512m -XX:+UseParallelGC' $(RELEASE)/e2e --json $(CARGO_TARGET_DIR)/e2e.json
+	PINION_KAFKA_JVM='$(BROKER_JVM)' $(FIRST) $(RELEASE)/e2e --json benches/results/e2e.json
+
+bench-peers: setup-tests strategies ## the same beside Kafka Streams, Jet, csp and Quix Streams: under 40 minutes; builds a release, and what they need, first
+	cargo build --workspace --bins --release
+	PINION_KAFKA_JVM='$(BROKER_JVM)' $(FIRST) $(RELEASE)/e2e --fours 20 --peers --json benches/results/peers.json
 
 bench-report: build ## write docs/PERFORMANCE.md and its plots from benches/results
 	@$(CARGO_TARGET_DIR)/debug/report
+
+instructions: setup-tests ## count the instructions of each step beside the baseline; after a change that is meant to cost or save, RENEW=1 writes it anew
+	cargo build --workspace --bins
+	@$(CARGO_TARGET_DIR)/debug/instructions $(if $(RENEW),--renew)
 
 # libFuzzer's instrumentation needs a switch that stable compilers keep from all but their own build; no sanitizer: there is no unsafe.
 fuzz: ## let the fuzzer look for SECONDS= at one reader of foreign bytes, TARGET= (a name in fuzz/fuzz_targets). Needs cargo-fuzz

@@ -86,6 +86,11 @@ check_java() {
     [ ${#packages[@]} = 0 ] || install "${packages[@]}" || say "without these the tests on a real Kafka are skipped"
 }
 
+# For the test that counts instructions. Without it that test is skipped, and says so.
+check_valgrind() {
+    have valgrind || install valgrind || say "without it instructions are not counted"
+}
+
 # For the real Kubernetes of the tests, which tests/kube/fetch.sh builds. Without them those tests are skipped, and say so.
 check_kube() {
     local packages=() version
@@ -118,5 +123,6 @@ claim_target
 [ "$what_for" = build ] || check_python
 if [ "$what_for" = tests ]; then
     check_java
+    check_valgrind
     check_kube
 fi

@@ -1,11 +1,13 @@
 //! How Pinion is measured: beside floors of our own, in turns, with an interval for every ratio.
 //!
-//! Reading order: what is compared ([`pairs`]), what it comes to ([`interval`], [`row`], [`result`], [`report`]), what it was measured on ([`machine`]), and the steps
+//! Reading order: what is compared ([`pairs`]), what it comes to ([`interval`], [`pooled`], [`row`],
+//! [`result`], [`report`]), what it was measured on ([`machine`]), and the steps
 //! ([`cases`]).
 
 pub mod pairs;
 
 pub mod interval;
+pub mod pooled;
 pub mod result;
 pub mod row;
 

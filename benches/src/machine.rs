@@ -32,10 +32,10 @@ pub fn load() -> f64 {
     read("/proc/loadavg").split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(f64::NAN)
 }
 
-/// Memory of this process that is in RAM.
+/// Memory of a process that is in RAM: `self`, or its number.
 #[must_use]
-pub fn resident_bytes() -> u64 {
-    let status = read("/proc/self/status");
+pub fn resident_bytes(process: &str) -> u64 {
+    let status = read(&format!("/proc/{process}/status"));
     let kib = field(&status, "VmRSS").and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
     kib.unwrap_or(0) * 1_024
 }

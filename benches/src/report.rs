@@ -27,7 +27,7 @@ pub struct Run {
 }
 
 /// What each program measures, in the order of the page.
-const PROGRAMS: [(&str, &str, &str); 3] = [
+const PROGRAMS: [(&str, &str, &str); 4] = [
     (
         "micro",
         "In one process",
@@ -41,6 +41,12 @@ const PROGRAMS: [(&str, &str, &str); 3] = [
         "`make bench-e2e`. One record in, one order out, on a real Apache Kafka: `pinion-runtime` beside a single thread of librdkafka that \
          polls, decodes the same input and sends a record of the same size, with the same settings. Latency is from the time at which the \
          record was to be sent to the time at which the order was read back.",
+    ),
+    (
+        "peers",
+        "Beside what others run it on",
+        "`make bench-peers`. The same topics, payloads, decisions and orders ([peers](../benches/peers/README.md)): each is its latest version, tuned \
+         as its own documentation advises, in a process of its own over one broker.",
     ),
     (
         "author",
@@ -65,7 +71,9 @@ Generated from the files in [`benches/results/`](../benches/results) by `make be
 - **Met and missed** are said only where all of the interval lies on that side of the goal.
 - **What is there is seen.** A control row adds 50 ns to a call and must find them.
 - **Decisions are compared.** Where a row holds a strategy against a floor, both must send the same orders, hashed; else the row is void.
-- **Wall-clock gates nothing.** `make test` measures no speed.
+- **Wall-clock gates nothing.** `make test` measures no speed. It counts instructions, which are the same on a busy machine: of a call in both lanes,
+  of decoding, books, risk and an order's encoding, against [a baseline](../benches/instructions.json) to 2 %
+  ([instructions.rs](../benches/tests/instructions.rs)). `make instructions` shows them; `RENEW=1` writes the baseline anew.
 
 ";
 

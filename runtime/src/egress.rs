@@ -20,6 +20,7 @@ use crate::event::{Origin, Stamp};
 use crate::fence::Fence;
 use crate::instruments::Instruments;
 use crate::kafka::{AccessError, Callbacks, Kafka};
+use crate::limits::{IDLE_NS_MAX, PARK_NS_MAX};
 use crate::metrics::{Counter, Recorder, WorkerMetrics};
 use crate::offsets::Offsets;
 use crate::ring::{Wait, Waiter, Waker};
@@ -345,8 +346,8 @@ pub struct Egress {
 
 /// Things taken from one worker's ring before the others get their turn.
 const LANE_BATCH: usize = 64;
-/// Longest sleep: how late an acknowledgement may free an offset on a quiet stream.
-const IDLE: Duration = Duration::from_millis(1);
+/// Longest wait at a time for room in the producer's queue.
+const ROOM: Duration = Duration::from_millis(1);
 
 impl Egress {
     /// Makes the producer; on a thread that is not pinned, whose affinity the client's threads take over.
@@ -397,15 +398,18 @@ impl Egress {
                 waiter.busy();
                 continue;
             }
-            if let Some((until_ns, answer)) = &self.drain {
-                let open = self.flights.len() - self.free.len();
-                if open == 0 || mono_ns() >= *until_ns {
-                    let _ = answer.send(open);
-                    return;
-                }
+            let open = self.flights.len() - self.free.len();
+            if let Some((until_ns, answer)) = &self.drain
+                && (open == 0 || mono_ns() >= *until_ns)
+            {
+                let _ = answer.send(open);
+                return;
             }
             let (lanes, acks, commands) = (&self.lanes, &self.acks, &self.commands);
-            waiter.idle(IDLE, || {
+            // Nobody wakes it for an acknowledgement, or a drain's end.
+            let waits_for_more = open > 0 || self.drain.is_some();
+            let longest = Duration::from_nanos(if waits_for_more { PARK_NS_MAX } else { IDLE_NS_MAX });
+            waiter.idle(longest, || {
                 !commands.is_empty() || !acks.is_empty() || lanes.iter().any(|lane| !lane.ring.is_empty())
             });
         }
@@ -652,7 +656,7 @@ fn send(
                 metrics.queue_full.add(1);
                 record = back;
                 // Acknowledgements make room; the poll thread takes them.
-                let _ = producer.flush(IDLE);
+                let _ = producer.flush(ROOM);
             }
             Err((error, _)) => return Some(error),
         }

@@ -23,6 +23,7 @@ use crate::metrics::{EventKind, Recorder, ShardMetrics, StrategyMetrics};
 use crate::risk::{self, Executions, Ledger, Limits, Request};
 use crate::sandbox::log::LogLevel;
 use crate::sandbox::{Call, Callbacks, Fault, FaultKind, Guest, Host, OrderUpdate, Wants};
+use crate::stopwatch;
 use crate::timers::Timers;
 
 /// Names an instance in this process; never used twice.
@@ -239,11 +240,18 @@ impl Instance {
         &self.parts.route
     }
 
+    /// Stream time of the next timer or time bar; `u64::MAX` for none.
+    #[must_use]
+    #[inline]
+    pub fn due(&self) -> u64 {
+        self.timers.due().min(self.bars.due())
+    }
+
     /// Whether a timer or a time bar is due at a stream time.
     #[must_use]
     #[inline]
     pub fn is_due(&self, ts: u64) -> bool {
-        self.timers.due() <= ts || self.bars.due() <= ts
+        self.due() <= ts
     }
 
     /// Calls `on-start`.
@@ -527,11 +535,11 @@ impl Instance {
         host.offset = self.record.offset;
         host.record_orders = self.record_orders;
         host.books = turn.books.take();
-        let began = mono_ns();
+        let began = stopwatch::ns();
         host.began_ns = began;
         let outcome = guest.call(call);
-        let ended = mono_ns();
-        self.parts.recorders.strategy.record(ended - began);
+        let ended = stopwatch::ns();
+        self.parts.recorders.strategy.record(ended.saturating_sub(began));
         let host = guest.host();
         *turn.books = host.books.take();
         self.record_orders = host.record_orders;
@@ -542,7 +550,7 @@ impl Instance {
             Ok(()) if host.effects.is_empty() => {}
             Ok(()) => {
                 self.take_effects(turn);
-                self.parts.recorders.risk.record(mono_ns() - ended);
+                self.parts.recorders.risk.record(stopwatch::ns().saturating_sub(ended));
             }
             Err(fault) => self.fault(fault, turn),
         }

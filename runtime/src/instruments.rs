@@ -7,6 +7,7 @@ use pinion_spec::ids::{instrument_id, publisher_id};
 use thiserror::Error;
 
 use crate::decode::DecodeError;
+use crate::id_index::IdIndex;
 use crate::limits::{INSTRUMENTS_MAX, SYMBOL_BYTES_MAX};
 
 /// A declared instrument.
@@ -29,27 +30,52 @@ pub struct Instrument {
 }
 
 /// The declared instruments of one strategy, by id.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Instruments {
-    by_id: HashMap<u64, Instrument>,
+    entries: Vec<Instrument>,
+    /// Asked with every order: a hash with a key of its own would be a good part of a risk check.
+    places: IdIndex,
+}
+
+impl Default for Instruments {
+    fn default() -> Self {
+        Self::new([])
+    }
 }
 
 impl Instruments {
     /// The table of these instruments; the last of two with the same id stays (the caller has refused collisions).
     #[must_use]
     pub fn new(instruments: impl IntoIterator<Item = Instrument>) -> Self {
-        Self { by_id: instruments.into_iter().map(|i| (i.id, i)).collect() }
+        let mut table = Self { entries: Vec::new(), places: IdIndex::new(1) };
+        for instrument in instruments {
+            match table.places.get(instrument.id) {
+                Some(place) => table.entries[place as usize] = instrument,
+                None => table.add(instrument),
+            }
+        }
+        table
+    }
+
+    fn add(&mut self, instrument: Instrument) {
+        if self.entries.len() == self.places.capacity() {
+            self.places.grow();
+        }
+        let place = u32::try_from(self.entries.len()).unwrap_or_else(|_| unreachable!("a file declares a few"));
+        self.places.insert(instrument.id, place);
+        self.entries.push(instrument);
     }
 
     /// The instrument with this id.
     #[must_use]
+    #[inline]
     pub fn get(&self, id: u64) -> Option<&Instrument> {
-        self.by_id.get(&id)
+        self.places.get(id).and_then(|place| self.entries.get(place as usize))
     }
 
-    /// All of them, in no order.
+    /// All of them, in the order in which they are declared.
     pub fn iter(&self) -> impl Iterator<Item = &Instrument> {
-        self.by_id.values()
+        self.entries.iter()
     }
 }
 
@@ -302,6 +328,16 @@ mod tests {
             lot: 0,
             size_exponent,
         }
+    }
+
+    #[test]
+    fn every_declared_instrument_is_found_by_its_id_in_the_order_of_the_file() {
+        let table = Instruments::new((0..1_000).map(|n| declared(&format!("S{n}"), n * n, 0)));
+        assert!((0..1_000).all(|n| *table.get(n * n).unwrap().symbol == *format!("S{n}")) && table.get(2).is_none());
+        assert!(table.iter().map(|one| one.id).eq((0..1_000).map(|n| n * n)));
+        let twice = Instruments::new([declared("A", 7, 0), declared("B", 7, 0)]);
+        assert_eq!(twice.iter().map(|one| &*one.symbol).collect::<Vec<_>>(), ["B"]);
+        assert!(Instruments::default().get(0).is_none());
     }
 
     #[test]

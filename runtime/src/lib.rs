@@ -33,6 +33,7 @@ mod lag;
 pub mod limits;
 pub mod metrics;
 pub mod pin;
+pub mod stopwatch;
 
 pub mod admin;
 pub mod app;

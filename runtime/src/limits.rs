@@ -209,8 +209,14 @@ pub const RESUME_FREE_EVENTS: usize = RING_EVENTS / 2;
 /// has come from any for this long.
 pub const QUIET_NS: u64 = 2_000_000;
 
-/// Longest sleep of a parked worker: how late a command or a timer may be noticed on a quiet stream.
+/// Longest sleep of a thread that waits for something of which nobody wakes it: how late a timer may be noticed on a stream that
+/// has not said that it is quiet, or an acknowledgement may free an offset.
 pub const PARK_NS_MAX: u64 = 1_000_000;
+
+/// Longest sleep of a thread that waits for nothing but to be woken: a wake-up a millisecond of each is a good part of what an idle pod
+/// takes of a core.
+pub const IDLE_NS_MAX: u64 = 20_000_000;
+const _: () = assert!(IDLE_NS_MAX < REPORT_INTERVAL_NS, "guests' log lines and gauges are copied out in time");
 
 /// How often a worker copies out guests' log lines and gauges.
 pub const REPORT_INTERVAL_NS: u64 = 100_000_000;

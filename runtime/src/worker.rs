@@ -19,7 +19,7 @@ use crate::fence::Fence;
 use crate::ingest::Quiet;
 use crate::instance::{Instance, InstanceId, Notice, ReadyGuest, Turn};
 use crate::journal::{Entry, Scribe};
-use crate::limits::{BATCH_EVENTS_MAX, EVENT_INTENTS_MAX, PARK_NS_MAX, QUIET_NS, REPORT_INTERVAL_NS};
+use crate::limits::{BATCH_EVENTS_MAX, EVENT_INTENTS_MAX, IDLE_NS_MAX, PARK_NS_MAX, QUIET_NS, REPORT_INTERVAL_NS};
 use crate::metrics::{Recorder, ShardMetrics, WorkerMetrics};
 use crate::ring::{Wait, Waiter, Waker};
 use crate::risk::Limits;
@@ -253,12 +253,10 @@ impl Worker {
                 self.stop_all();
                 return;
             }
-            self.tick();
+            let longest = Duration::from_nanos(self.tick());
             self.scribe.flush();
             let (ports, commands) = (&self.ports, &self.commands);
-            self.waiter.idle(Duration::from_nanos(PARK_NS_MAX), || {
-                !commands.is_empty() || ports.iter().any(|port| !port.ring.is_empty())
-            });
+            self.waiter.idle(longest, || !commands.is_empty() || ports.iter().any(|port| !port.ring.is_empty()));
         }
     }
 
@@ -364,25 +362,33 @@ impl Worker {
         }
     }
 
-    /// On a quiet stream the wall clock moves the stream clock, but only to a timer that it has passed.
-    fn tick(&mut self) {
+    /// On a quiet stream the wall clock moves the stream clock, but only to a timer that it has passed. How long until it has to look again.
+    fn tick(&mut self) -> u64 {
         let now = mono_ns();
         if self.fence.is_passed(now) {
-            return;
+            return PARK_NS_MAX;
         }
+        let mut longest = IDLE_NS_MAX;
         for index in 0..self.ports.len() {
             let port = &self.ports[index];
+            let slots = port.routes.iter().flatten().flatten();
+            let due = slots.filter_map(|slot| self.instances[*slot].as_ref()).map(|instance| instance.due()).min();
+            let Some(due) = due.filter(|due| *due != u64::MAX && port.last_ts != 0) else { continue };
             let since = now.saturating_sub(port.last_mono_ns);
-            if port.last_ts == 0 || since < QUIET_NS || !port.quiet.get() {
+            // The wall clock passes it so long after the last record, but not before the stream is quiet.
+            let left = due.saturating_sub(port.last_ts).max(QUIET_NS).saturating_sub(since);
+            if left > 0 {
+                longest = longest.min(left);
                 continue;
             }
-            let (feed, stream_now) = (port.feed.0, port.last_ts.saturating_add(since));
-            let is_due = |slot: &usize| self.instances[*slot].as_ref().is_some_and(|i| i.is_due(stream_now));
-            if port.routes.iter().flatten().flatten().any(is_due) {
+            longest = PARK_NS_MAX;
+            if port.quiet.get() {
+                let (feed, stream_now) = (port.feed.0, port.last_ts.saturating_add(since));
                 self.scribe.note(|| Entry::Tick { feed, ts: stream_now });
                 self.fire_due(index, stream_now, now);
             }
         }
+        longest
     }
 
     /// Closes the bars and fires the timers of a feed's instances that a stream time has passed.

@@ -32,4 +32,4 @@ pub mod strategies;
 pub mod stream;
 mod told;
 pub mod wait;
-mod watchdog;
+pub mod watchdog;

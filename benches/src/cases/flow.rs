@@ -6,12 +6,14 @@ use pinion_runtime::clock::mono_ns;
 use pinion_runtime::event::{Body, Event, FLAG_LAST, Head, Origin, Quote, Stamp};
 use pinion_runtime::limits::RING_EVENTS;
 use pinion_runtime::metrics::recorder;
+use pinion_runtime::stopwatch;
 
 use super::Case;
 
 pub(super) const CASES: &[Case] = &[
     Case { name: "ring/push and pop", make: ring },
     Case { name: "clock/monotonic", make: || Box::new(|| _ = black_box(mono_ns())) },
+    Case { name: "clock/counter", make: || Box::new(|| _ = black_box(stopwatch::ns())) },
     Case { name: "histogram/record", make: histogram },
 ];
 

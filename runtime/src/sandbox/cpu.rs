@@ -11,12 +11,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime::{Store, UpdateDeadline};
 
 use super::state::State;
-use crate::clock::{mono_ns, thread_cpu_ns};
+use crate::clock::thread_cpu_ns;
 use crate::limits::{COLD_CALL_NS_MAX, EPOCH_PERIOD_NS};
+use crate::stopwatch;
 use pinion_spec::strategy::Budget;
 
 thread_local! {
-    static READING: Cell<Reading> = const { Cell::new(Reading { tick: u64::MAX, cpu_ns: 0, mono_ns: 0 }) };
+    static READING: Cell<Reading> = const { Cell::new(Reading { tick: u64::MAX, cpu_ns: 0, at_ns: 0 }) };
 }
 
 /// What this thread's CPU clock said, and when.
@@ -25,7 +26,8 @@ struct Reading {
     /// The epoch tick.
     tick: u64,
     cpu_ns: u64,
-    mono_ns: u64,
+    /// By [`stopwatch`].
+    at_ns: u64,
 }
 
 impl Reading {
@@ -33,7 +35,7 @@ impl Reading {
     /// reading and the call may all have been CPU time of others. A ticker that starves makes the reading old, never the guest guilty.
     fn surely_used(self, began_ns: u64, cpu_ns: u64) -> u64 {
         // Who calls without saying when (tests, `on-init`) is at most a period after the reading.
-        let before_ns = began_ns.checked_sub(self.mono_ns).unwrap_or(EPOCH_PERIOD_NS);
+        let before_ns = began_ns.checked_sub(self.at_ns).unwrap_or(EPOCH_PERIOD_NS);
         cpu_ns.saturating_sub(self.cpu_ns).saturating_sub(before_ns)
     }
 }
@@ -99,7 +101,8 @@ impl Meter {
         self.seen = self.tick.load(Ordering::Relaxed);
         // Another instance's call may have read this thread's clock at this tick.
         if READING.get().tick != self.seen {
-            READING.set(Reading { tick: self.seen, cpu_ns: thread_cpu_ns(), mono_ns: mono_ns() });
+            // The CPU clock last: what passes between the two is nobody's.
+            READING.set(Reading { tick: self.seen, at_ns: stopwatch::ns(), cpu_ns: thread_cpu_ns() });
         }
     }
 
@@ -153,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_the_thread_did_before_the_call_is_not_the_calls() {
-        let reading = Reading { tick: 0, cpu_ns: 1_000, mono_ns: 50_000_000 };
+        let reading = Reading { tick: 0, cpu_ns: 1_000, at_ns: 50_000_000 };
         // The ticker starved for 10 ms, in which the thread worked all the time; the call began just now.
         assert_eq!(reading.surely_used(60_000_000, 10_001_500), 500);
         // The call began with the reading and has had 7 ms.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Call, Fault, Guest, Host, Saved, Wants};
 use crate::clock::mono_ns;
+use crate::stopwatch;
 
 /// What is told of a module's guests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,9 +62,9 @@ impl Guest for Probed {
     }
 
     fn call(&mut self, call: &Call) -> Result<(), Fault> {
-        let began = mono_ns();
+        let began = stopwatch::ns();
         let outcome = self.guest.call(call);
-        let ns = mono_ns() - began;
+        let ns = stopwatch::ns().saturating_sub(began);
         let intents = self.guest.host().effects.len();
         let memory_bytes = self.guest.memory_bytes();
         (self.probe)(Seen::Called { callback: call.name(), ns, intents, memory_bytes });

@@ -57,8 +57,9 @@ fn trouble(broker: &Broker, process: &Process, frames: &[Frame]) {
     broker.produce_dated(&market, 0, ahead, [br#"{"result":null,"id":1}"#]);
     happens(&metrics::DECODE_ERRORS);
     happens(&metrics::BROKER_CLOCK_NEGATIVE);
-    // An instance comes back some time after each fault, and must find a stream that goes on.
-    let mut market_data = frames[25_000..].chunks(50);
+    // An instance comes back some time after each fault, and must find a stream that goes on: one event each time, for on a busy
+    // machine it takes long to come back.
+    let mut market_data = frames[25_000..].chunks(1);
     until("quarantine", STEP, || {
         produce(market_data.next().expect("the capture has come to its end"));
         count(&metrics::STRATEGY_QUARANTINED, &[("strategy", "trap")]).then_some(())

@@ -1,12 +1,12 @@
 //! Two systems in turns under the same load, and what their latencies and their CPU come to.
 
 use hdrhistogram::Histogram;
-use pinion_benches::hiccups::{latencies, percentile};
+use pinion_benches::hiccups::percentile;
 use pinion_benches::interval::Interval;
 use pinion_benches::machine::load;
-use pinion_benches::pairs::Pairs;
+use pinion_benches::pooled::Turns;
 use pinion_benches::result::Results;
-use pinion_benches::row::{Goal, Row, Shown, Verdict, What};
+use pinion_benches::row::{Goal, Row, Shown, What};
 
 use crate::load::Block;
 use crate::schedule::Pattern;
@@ -24,36 +24,89 @@ pub(crate) struct Plan {
     pub(crate) block_ns: u64,
 }
 
-/// Four blocks, of each system two.
-struct Four {
-    a: [Block; 2],
-    b: [Block; 2],
+/// CPU time of a four's blocks, of A and of B, and their records.
+struct Used {
+    cpu_ns: [u64; 2],
+    records: [u64; 2],
 }
 
-/// The ratio of a merged percentile over some fours.
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds of seconds")]
-fn ratio_at(fours: &[&Four], quantile: f64) -> f64 {
-    let merged = |blocks: fn(&Four) -> &[Block; 2]| {
-        let mut all = latencies();
-        for block in fours.iter().flat_map(|four| blocks(four)) {
-            // Both have the same bounds.
-            let _ = all.add(&block.latency);
+fn cpu_each(fours: &[&Used], side: usize) -> f64 {
+    let sum = |of: fn(&Used) -> &[u64; 2]| fours.iter().map(|four| of(four)[side]).sum::<u64>() as f64;
+    sum(|four| &four.cpu_ns) / sum(|four| &four.records).max(1.0)
+}
+
+/// What some fours of blocks gave.
+struct Measured {
+    turns: Turns,
+    used: Vec<Used>,
+}
+
+fn measure((a, b): (&mut System, &mut System), (pattern, rate): (&Pattern, u64), plan: Plan) -> Measured {
+    let (mut turns, mut used) = (Turns::new(plan.fours), Vec::new());
+    for four in 0..plan.fours {
+        let a_first = four % 2 == 0;
+        let sides = [a_first, !a_first, !a_first, a_first];
+        let blocks = sides.map(|is_a| {
+            let system = if is_a { &mut *a } else { &mut *b };
+            let block = system.block(pattern, rate, plan.block_ns);
+            eprintln!("{:>8} {} at {rate}/s: {}", system.name, pattern.name(), block.told());
+            block
+        });
+        if let Some(why) = blocks.iter().find_map(Block::void) {
+            eprintln!("four {four} dropped: {why}");
+            turns.pairs.dropped += 1;
+            continue;
         }
-        all.value_at_quantile(quantile) as f64
-    };
-    merged(|four| &four.a) / merged(|four| &four.b).max(1.0)
+        turns.take(a_first, [0, 1, 2, 3].map(|at: usize| &blocks[at].latency));
+        let of = |figure: fn(&Block) -> u64| {
+            [true, false].map(|side| {
+                sides.iter().zip(&blocks).filter(|(is_a, _)| **is_a == side).map(|(_, block)| figure(block)).sum()
+            })
+        };
+        used.push(Used { cpu_ns: of(|block| block.cpu_ns), records: of(|block| block.sent) });
+    }
+    Measured { turns, used }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "nanoseconds of seconds")]
-fn cpu_ratio(fours: &[&Four]) -> f64 {
-    let used = |blocks: fn(&Four) -> &[Block; 2]| {
-        fours.iter().flat_map(|four| blocks(four)).map(|block| block.cpu_ns).sum::<u64>() as f64
+/// The negative control: an echo that stands still for 1 ms once a second, beside one that does not. Who does not see it sees no tail.
+pub(crate) fn control((stalls, echo): (&mut System, &mut System), rate: u64, plan: Plan, results: &mut Results) {
+    let before = load();
+    let Measured { turns, .. } = measure((stalls, echo), (&Pattern::Fixed, rate), plan);
+    let what = What {
+        id: "4.control",
+        name: "negative control: a stall of 1 ms a second, p99.9",
+        unit: "ns",
+        floor: "the same without it",
+        shown: Shown::Cost,
     };
-    used(|four| &four.a) / used(|four| &four.b).max(1.0)
+    if let Some(row) = turns.row(what, Goal::None, 0.999, before) {
+        let seen = if row.ci[0] > 1.0 { "seen" } else { "not seen: no tail of this run says anything" };
+        results.push(row.noting(seen));
+    }
 }
 
-/// Measures one pattern at one rate: three rows.
-#[expect(clippy::cast_precision_loss, reason = "nanoseconds of seconds")]
+/// Beside a peer, at one rate: what there is to be ahead in.
+pub(crate) fn beside_peer(
+    (ours, theirs): (&mut System, &mut System),
+    peer: &str,
+    rate: u64,
+    plan: Plan,
+    results: &mut Results,
+) {
+    let before = load();
+    let measured = measure((ours, theirs), (&Pattern::Fixed, rate), plan);
+    let goal = Goal::RatioAtMost(1.0);
+    let told = Told {
+        id: &|what| format!("peer.{peer}.{what}"),
+        name: &|what| format!("{what}, fixed at {rate}/s"),
+        floor: peer,
+        names: ["pinion", peer],
+    };
+    measured.push(&told, [goal; 4], before, results);
+}
+
+/// Measures one pattern at one rate: four rows.
 pub(crate) fn rows(
     (a, b): (&mut System, &mut System),
     (pattern, rate): (&Pattern, u64),
@@ -62,91 +115,67 @@ pub(crate) fn rows(
     results: &mut Results,
 ) {
     let before = load();
-    let (mut fours, mut pairs) = (Vec::new(), Pairs { fours: plan.fours, ..Pairs::default() });
-    for four in 0..plan.fours {
-        let a_first = four % 2 == 0;
-        let blocks = [a_first, !a_first, !a_first, a_first].map(|is_a| {
-            let system = if is_a { &mut *a } else { &mut *b };
-            let block = system.block(pattern, rate, plan.block_ns);
-            eprintln!(
-                "{:>8} {} {rate}/s: p50 {} p99 {} max {} us{}",
-                system.name,
-                pattern.name(),
-                block.at(0.5) / 1_000,
-                block.at(0.99) / 1_000,
-                block.at(1.0) / 1_000,
-                if block.is_void() { ": dropped" } else { "" }
-            );
-            block
-        });
-        if blocks.iter().any(Block::is_void) {
-            pairs.dropped += 1;
-            continue;
-        }
-        pairs.operations += blocks.iter().map(|block| block.sent).sum::<u64>();
-        pairs.take(a_first, [0, 1, 2, 3].map(|at: usize| blocks[at].at(0.5) as f64));
-        let [outer, inner, inner_again, outer_again] = blocks;
-        let (a, b) = match a_first {
-            true => ([outer, outer_again], [inner, inner_again]),
-            false => ([inner, inner_again], [outer, outer_again]),
-        };
-        fours.push(Four { a, b });
-    }
-    let name = |what: &str| match pattern {
-        Pattern::Recorded(_) => format!("{what}, the spot capture at its own gaps"),
-        _ => format!("{what}, {} at {rate}/s", pattern.name()),
-    };
-    let id = |what: &str| format!("4.{}.{rate}.{what}", pattern.name());
+    let names = [a.name.clone(), b.name.clone()];
+    let measured = measure((a, b), (pattern, rate), plan);
     let goal = |goal: f64| if goals { Goal::RatioAtMost(goal) } else { Goal::None };
-    let floor = "a bare librdkafka echo";
-    let (p50_id, p50_name) = (id("p50"), name("in to out, p50"));
-    let what = What { id: &p50_id, name: &p50_name, unit: "ns", floor, shown: Shown::Cost };
-    let p50 = Row::of_pairs(what, goal(P50), &pairs, before);
-    let all = |blocks: fn(&Four) -> &[Block; 2]| {
-        let mut all = latencies();
-        fours.iter().flat_map(blocks).for_each(|block| _ = all.add(&block.latency));
-        all
+    let told = Told {
+        id: &|what| format!("4.{}.{rate}.{what}", pattern.name()),
+        name: &|what| match pattern {
+            Pattern::Recorded(_) => format!("{what}, the spot capture at its own gaps"),
+            _ => format!("{what}, {} at {rate}/s", pattern.name()),
+        },
+        floor: "a bare librdkafka echo",
+        names: [&names[0], &names[1]],
     };
-    let (of_a, of_b) = (all(|four| &four.a), all(|four| &four.b));
-    let tail = |histogram: &Histogram<u64>| {
-        let at = |quantile| percentile(histogram, quantile).map_or("-".to_owned(), |ns| format!("{}", ns / 1_000));
-        format!("p99 {} p99.9 {} max {} us", at(0.99), at(0.999), histogram.max() / 1_000)
-    };
-    let inconclusive = p50.verdict == Verdict::Inconclusive && pairs.inconclusive().is_some();
-    results.push(p50.noting(&format!("{}; {}: {}; {}: {}", of_a.len(), a.name, tail(&of_a), b.name, tail(&of_b))));
+    measured.push(&told, [goal(P50), goal(P99), Goal::None, goal(CPU)], before, results);
+}
 
-    let mut push = |what: What<'_>, limit: f64, value: f64, beside: f64, ratio: Interval| {
-        let row = Row::of_interval(what, goal(limit), ratio, before);
-        let verdict = if goals && inconclusive { Verdict::Inconclusive } else { row.verdict };
-        results.push(Row {
-            value,
-            floor: Some(beside),
-            floor_is: Some(floor.to_owned()),
-            ratio: Some(ratio.median),
-            verdict,
-            pairs: pairs.ratios.len(),
-            dropped: pairs.dropped,
-            operations: pairs.operations,
-            ..row
-        });
-    };
-    if let (Some(of_a), Some(of_b)) = (percentile(&of_a, 0.99), percentile(&of_b, 0.99))
-        && let Some(ratio) = Interval::resampled(&fours, |fours| ratio_at(fours, 0.99))
-    {
-        let (id, name) = (id("p99"), name("in to out, p99"));
-        let what = What { id: &id, name: &name, unit: "ns", floor, shown: Shown::Cost };
-        push(what, P99, of_a as f64, of_b as f64, ratio);
+/// How rows are called.
+struct Told<'t> {
+    id: &'t dyn Fn(&str) -> String,
+    name: &'t dyn Fn(&str) -> String,
+    floor: &'t str,
+    names: [&'t str; 2],
+}
+
+impl Measured {
+    /// Four rows: p50, p99, p99.9, CPU.
+    fn push(&self, told: &Told<'_>, goals: [Goal; 4], before: f64, results: &mut Results) {
+        let Self { turns, used } = self;
+        let [of_a, of_b] = turns.sides();
+        let [name_a, name_b] = told.names;
+        let tails = format!("{} records; {name_a}: {}; {name_b}: {}", of_a.len(), tail(&of_a), tail(&of_b));
+        let of = |what: &str, name: &str| ((told.id)(what), (told.name)(name));
+        let (id, name) = of("p50", "in to out, p50");
+        let what = What { id: &id, name: &name, unit: "ns", floor: told.floor, shown: Shown::Cost };
+        results.push(Row::of_pairs(what, goals[0], &turns.pairs, before).noting(&tails));
+        for (short, long, quantile, goal) in
+            [("p99", "in to out, p99", 0.99, goals[1]), ("p999", "in to out, p99.9", 0.999, goals[2])]
+        {
+            let (id, name) = of(short, long);
+            if let Some(row) = turns.row(What { id: &id, name: &name, ..what }, goal, quantile, before) {
+                results.push(row);
+            }
+        }
+        let ratio = |fours: &[&Used]| cpu_each(fours, 0) / cpu_each(fours, 1).max(1.0);
+        if let Some(ratio) = Interval::resampled(used, ratio) {
+            let all: Vec<&Used> = used.iter().collect();
+            let (id, name) = of("cpu", "CPU a record");
+            let row = Row::of_interval(What { id: &id, name: &name, ..what }, goals[3], ratio, before);
+            results.push(turns.pairs.judge(Row {
+                value: cpu_each(&all, 0),
+                floor: Some(cpu_each(&all, 1)),
+                floor_is: Some(told.floor.to_owned()),
+                ratio: Some(ratio.median),
+                ..row
+            }));
+        }
     }
-    if let Some(ratio) = Interval::resampled(&fours, cpu_ratio) {
-        let (id, name) = (id("cpu"), name("CPU a record"));
-        let what = What { id: &id, name: &name, unit: "ns", floor, shown: Shown::Cost };
-        let each = |blocks: fn(&Four) -> &[Block; 2]| {
-            let blocks: Vec<&Block> = fours.iter().flat_map(blocks).collect();
-            let sent = blocks.iter().map(|block| block.sent).sum::<u64>().max(1);
-            blocks.iter().map(|block| block.cpu_ns).sum::<u64>() as f64 / sent as f64
-        };
-        push(what, CPU, each(|four| &four.a), each(|four| &four.b), ratio);
-    }
+}
+
+fn tail(histogram: &Histogram<u64>) -> String {
+    let at = |quantile| percentile(histogram, quantile).map_or("-".to_owned(), |ns| format!("{}", ns / 1_000));
+    format!("p50 {} p99 {} p99.9 {} max {} us", at(0.5), at(0.99), at(0.999), histogram.max() / 1_000)
 }
 
 /// The highest rate at which a system answers everything with a p99 under 20 ms: the last that held of rates a quarter apart.
@@ -159,14 +188,8 @@ pub(crate) fn highest_rate(system: &mut System, from: u64) -> u64 {
         // A block that the machine spoilt has another chance.
         let holds = (0..2).any(|_| {
             let block = system.block(&Pattern::Fixed, rate, BLOCK_NS);
-            let p99 = block.at(0.99);
-            eprintln!(
-                "{:>8} at {rate}/s: p99 {} us{}",
-                system.name,
-                p99 / 1_000,
-                if block.is_answered() { "" } else { ", not all" }
-            );
-            block.is_answered() && p99 < P99_NS_MAX
+            eprintln!("{:>8} at {rate}/s: {}", system.name, block.told());
+            block.is_answered() && block.latency.value_at_quantile(0.99) < P99_NS_MAX
         });
         if !holds {
             break;

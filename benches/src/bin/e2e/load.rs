@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use pinion_benches::hiccups::latencies;
+use pinion_benches::machine::Quiet;
 use pinion_runtime::clock::mono_ns;
 use pinion_runtime::kafka::Kafka;
+use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::types::RDKafkaErrorCode;
 
 use crate::collect::Collector;
 
@@ -22,15 +25,23 @@ pub(crate) struct Block {
     /// Intended send to send, ns.
     late: Histogram<u64>,
     unanswered: usize,
+    /// Nothing was stolen meanwhile, and the sender was not put aside.
+    quiet: bool,
     /// CPU time of the system's process meanwhile, ns.
     pub(crate) cpu_ns: u64,
     pub(crate) sent: u64,
 }
 
 impl Block {
-    /// Whether the machine spoilt it, or the system did not keep up.
-    pub(crate) fn is_void(&self) -> bool {
-        self.unanswered > 0 || self.late.value_at_quantile(0.99) > LATE_NS_MAX
+    /// Why it says nothing: the machine spoilt it, or the system did not keep up; `None` where it says something.
+    pub(crate) fn void(&self) -> Option<String> {
+        let late = self.late.value_at_quantile(0.99);
+        match () {
+            () if self.unanswered > 0 => Some(format!("{} of {} not answered", self.unanswered, self.sent)),
+            () if late > LATE_NS_MAX => Some(format!("the sender woke {} us late at p99", late / 1_000)),
+            () if !self.quiet => Some("the machine was elsewhere".to_owned()),
+            () => None,
+        }
     }
 
     /// Whether every record was answered.
@@ -38,15 +49,33 @@ impl Block {
         self.unanswered == 0
     }
 
-    /// A quantile, ns.
-    pub(crate) fn at(&self, quantile: f64) -> u64 {
-        self.latency.value_at_quantile(quantile)
+    /// For a person who waits for the run.
+    pub(crate) fn told(&self) -> String {
+        let us = |of: &Histogram<u64>, quantile| of.value_at_quantile(quantile) / 1_000;
+        let (latency, late) = (&self.latency, us(&self.late, 0.99));
+        format!(
+            "p50 {} p99 {} max {} us, sender late {late} us at p99, {} not answered",
+            us(latency, 0.5),
+            us(latency, 0.99),
+            us(latency, 1.0),
+            self.unanswered
+        )
     }
+}
+
+/// A quote of the spot feed, numbered.
+fn quote(n: u64) -> String {
+    format!(
+        r#"{{"stream":"btcusdt@bookTicker","data":{{"u":{},"s":"BTCUSDT","b":"61685.99000000","B":"1.25869000","a":"61686.00000000","A":"2.44816000"}}}}"#,
+        n + 1
+    )
 }
 
 /// Sends to one system's input.
 pub(crate) struct Sender {
     producer: BaseProducer,
+    /// For backlogs.
+    bulk: BaseProducer,
     topic: String,
     /// The offset that the next record will have.
     next: u64,
@@ -55,16 +84,35 @@ pub(crate) struct Sender {
 impl Sender {
     /// A producer that sends at once.
     pub(crate) fn new(brokers: &str, topic: &str) -> Self {
-        let Ok(producer) = Kafka::new(brokers).producer().create() else { unreachable!("the settings are constant") };
-        Self { producer, topic: topic.to_owned(), next: 0 }
+        let mut settings = Kafka::new(brokers).producer();
+        let Ok(producer) = settings.create() else { unreachable!("the settings are constant") };
+        let Ok(bulk) = settings.set("linger.ms", "5").create() else { unreachable!("the settings are constant") };
+        Self { producer, bulk, topic: topic.to_owned(), next: 0 }
+    }
+
+    /// The offset that the next record will have.
+    pub(crate) const fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Sends so many records as quickly as it can, and waits until the broker has them.
+    pub(crate) fn backlog(&mut self, records: u64) -> Result<(), String> {
+        for _ in 0..records {
+            let payload = quote(self.next);
+            let record = BaseRecord::to(&self.topic).partition(0).key("BTCUSDT").payload(&payload);
+            let mut sent = self.bulk.send(record);
+            while let Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), record)) = sent {
+                self.bulk.poll(Duration::from_millis(1));
+                sent = self.bulk.send(record);
+            }
+            sent.map_err(|(error, _)| format!("{}: {error}", self.topic))?;
+            self.next += 1;
+        }
+        self.bulk.flush(Duration::from_secs(30)).map_err(|error| format!("{}: {error}", self.topic))
     }
 
     fn send(&mut self) {
-        let n = self.next;
-        let quote = format!(
-            r#"{{"stream":"btcusdt@bookTicker","data":{{"u":{},"s":"BTCUSDT","b":"61685.99000000","B":"1.25869000","a":"61686.00000000","A":"2.44816000"}}}}"#,
-            n + 1
-        );
+        let quote = quote(self.next);
         let record = BaseRecord::to(&self.topic).partition(0).key("BTCUSDT").payload(&quote);
         if self.producer.send(record).is_ok() {
             self.next += 1;
@@ -74,7 +122,8 @@ impl Sender {
 
     /// Sends a record now and then until an answer comes.
     pub(crate) fn until_answered(&mut self, collector: &Collector) -> Result<(), String> {
-        for _ in 0..300 {
+        // A peer may have to be fetched and built first.
+        for _ in 0..3_000 {
             self.send();
             let _ = self.producer.flush(Duration::from_secs(5));
             if collector.next(Duration::from_millis(100)).is_some() {
@@ -82,21 +131,27 @@ impl Sender {
                 return Ok(());
             }
         }
-        Err(format!("nothing answers on {} after 30 s", self.topic))
+        Err(format!("nothing answers on {} after 5 minutes", self.topic))
     }
 
     /// Sends a record at each of these times from now on, and waits for their answers.
     pub(crate) fn block(&mut self, times: &[u64], collector: &Collector, cpu_ns: &dyn Fn() -> u64) -> Block {
         let first = self.next;
-        let used = cpu_ns();
+        let (quiet, used) = (Quiet::now(), cpu_ns());
         let begin = mono_ns() + 1_000_000;
         let due = |offset: u64| {
             let at = usize::try_from(offset - first).ok().and_then(|at| times.get(at));
             begin + at.copied().unwrap_or_default()
         };
         let until = first + times.len() as u64;
-        let mut block =
-            Block { latency: latencies(), late: latencies(), unanswered: times.len(), cpu_ns: 0, sent: until - first };
+        let mut block = Block {
+            latency: latencies(),
+            late: latencies(),
+            unanswered: times.len(),
+            quiet: true,
+            cpu_ns: 0,
+            sent: until - first,
+        };
         let take = |(offset, at): (u64, u64), block: &mut Block| {
             if (first..until).contains(&offset) {
                 block.latency.saturating_record(at.saturating_sub(due(offset)));
@@ -123,6 +178,7 @@ impl Sender {
             take(answer, &mut block);
         }
         block.cpu_ns = cpu_ns().saturating_sub(used);
+        block.quiet = quiet.held_since();
         block
     }
 }

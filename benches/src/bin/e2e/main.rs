@@ -3,56 +3,74 @@
 //!
 //! Open loop: send times are fixed in advance and latency counts from the intended one. Both run for the whole time over one
 //! broker; blocks of load alternate between them, A B B A, so that what the machine does hits both. A four of blocks whose sender woke late
-//! is dropped.
+//! is dropped: start it as `chrt -R -f 10 e2e`, as `make bench-e2e` does where it may, so that its sender, and none of the others, goes before
+//! all else.
 
+mod batch;
 mod collect;
-mod echo;
+mod floor;
 mod latency;
 mod load;
+mod memory;
+mod peers;
 mod schedule;
 mod system;
+mod throughput;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use pinion_benches::result::Results;
+use pinion_benches::row::{Shown, What};
 use pinion_tests::captures::SPOT;
 use pinion_tests::kafka::Broker;
 
+use crate::floor::Reads;
 use crate::latency::Plan;
 use crate::schedule::Pattern;
 use crate::system::System;
+use crate::throughput::{Backlog, EVERY};
 
 /// The usual rate, records a second.
 const RATE: u64 = 1_000;
+/// Goals of row 5.
+const BATCH: f64 = 0.85;
+const POLL: f64 = 1.5;
 
 #[derive(Debug, Parser)]
 #[command(about = "Kafka in to order out, beside a bare librdkafka echo")]
 struct Args {
     /// Fours of blocks (A B B A) for each pattern of load.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 40)]
     fours: usize,
     /// Milliseconds of a block.
-    #[arg(long, default_value_t = 1_500)]
+    #[arg(long, default_value_t = 500)]
     block_ms: u64,
     /// Seconds of load before the first block, for the broker's compiler.
     #[arg(long, default_value_t = 10)]
     warm: u64,
-    /// How pinion's worker waits.
-    #[arg(long, default_value = "park")]
-    wait: String,
     /// Where the result goes as JSON.
     #[arg(long)]
     json: Option<std::path::PathBuf>,
-    /// Runs the echo itself: brokers, input, output.
-    #[arg(long, hide = true, num_args = 3)]
-    echo: Option<Vec<String>>,
+    /// Measures beside these peers instead, or beside all of them: `--peers` alone.
+    #[arg(long, num_args = 0.., value_name = "PEER")]
+    peers: Option<Vec<String>>,
+    /// Is one of the floors itself.
+    #[arg(long, hide = true, requires = "topics")]
+    floor: Option<Reads>,
+    #[arg(long, hide = true, default_value_t = 1)]
+    every: u64,
+    #[arg(long, hide = true)]
+    stalls: bool,
+    /// Brokers, input, output.
+    #[arg(hide = true, num_args = 3)]
+    topics: Vec<String>,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if let Some([brokers, input, output]) = args.echo.as_deref() {
-        echo::run(brokers, input, output);
+    if let (Some(reads), [brokers, input, output]) = (args.floor, args.topics.as_slice()) {
+        floor::run(reads, args.every, args.stalls, [brokers, input, output]);
         return ExitCode::SUCCESS;
     }
     match bench(&args) {
@@ -67,28 +85,58 @@ fn main() -> ExitCode {
 fn bench(args: &Args) -> Result<(), String> {
     let broker = Broker::start().ok_or("no Kafka here: it needs Java and Maven")?;
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    let mut pinion = System::start(&broker, "pinion", |brokers, input, output| {
-        system::pinion(&own, brokers, input, output, &args.wait)
-    })?;
-    let mut echo =
-        System::start(&broker, "echo", |brokers, input, output| Ok(system::echo(&own, brokers, input, output)))?;
-    for system in [&mut pinion, &mut echo] {
-        system.wait()?;
-        system.block(&Pattern::Fixed, RATE, args.warm * 1_000_000_000);
+    let pinion = |name: &str, every| {
+        System::start(&broker, name, |brokers, input, output| system::pinion(&own, brokers, input, output, 1, every))
+    };
+    let floor = |name: &str, reads, every| {
+        System::start(&broker, name, |brokers, input, output| {
+            Ok(system::floor(&own, reads, every, [brokers, input, output]))
+        })
+    };
+    let plan = Plan { fours: args.fours.max(1), block_ns: args.block_ms.max(1) * 1_000_000 };
+    if let Some(wanted) = &args.peers {
+        let mut results = Results::start("peers");
+        peers::rows(&broker, &own, wanted, plan, RATE, &mut results)?;
+        return results.finish(args.json.as_deref());
     }
     let mut results = Results::start("e2e");
-    let plan = Plan { fours: args.fours.max(1), block_ns: args.block_ms.max(1) * 1_000_000 };
-    let highest = latency::highest_rate(&mut echo, 2 * RATE);
+    {
+        let (mut pinion, mut echo) = (pinion("pinion", 1)?, floor("echo", "poll", 1)?);
+        for system in [&mut pinion, &mut echo] {
+            system.wait()?;
+            system.block(&Pattern::Fixed, RATE, args.warm * 1_000_000_000);
+        }
+        latencies(plan, (&mut pinion, &mut echo), &mut results);
+        drop(pinion);
+        let mut stalls = floor("stalls", "poll --stalls", 1)?;
+        stalls.wait()?;
+        latency::control((&mut stalls, &mut echo), RATE, plan, &mut results);
+    }
+    {
+        let (mut pinion, mut batch, mut poll) =
+            (pinion("reading", EVERY)?, floor("batch", "batch", EVERY)?, floor("poll", "poll", EVERY)?);
+        let fours = args.fours.div_ceil(5);
+        let name = "a backlog of JSON quotes, one a record";
+        let what = What { id: "5.batch", name, unit: "records/s", floor: "a batch loop in C", shown: Shown::Speed };
+        throughput::row((&mut pinion, &mut batch), what, BATCH, fours, Backlog::READING, &mut results)?;
+        let what = What { id: "5.poll", floor: "a loop of single polls", ..what };
+        throughput::row((&mut pinion, &mut poll), what, POLL, fours, Backlog::READING, &mut results)?;
+    }
+    memory::rows(&broker, &own, RATE, &mut results)?;
+    results.finish(args.json.as_deref())
+}
+
+fn latencies(plan: Plan, (pinion, echo): (&mut System, &mut System), results: &mut Results) {
+    let highest = latency::highest_rate(echo, 2 * RATE);
     for (pattern, rate, goals) in [
         (Pattern::Fixed, RATE, true),
         (Pattern::Fixed, highest, true),
         (Pattern::Poisson, RATE, false),
         (Pattern::Bursts, RATE, false),
     ] {
-        latency::rows((&mut pinion, &mut echo), (&pattern, rate), plan, goals, &mut results);
+        latency::rows((pinion, echo), (&pattern, rate), plan, goals, results);
     }
     if let Some(recorded) = Pattern::recorded(&SPOT) {
-        latency::rows((&mut pinion, &mut echo), (&recorded, 0), plan, false, &mut results);
+        latency::rows((pinion, echo), (&recorded, 0), plan, false, results);
     }
-    results.finish(args.json.as_deref())
 }

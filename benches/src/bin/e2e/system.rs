@@ -2,26 +2,40 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
+use pinion_benches::machine::resident_bytes;
+use pinion_runtime::clock::mono_ns;
 use pinion_tests::kafka::Broker;
+use pinion_tests::watchdog::watch;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::collect::Collector;
 use crate::load::{Block, Sender};
 use crate::schedule::Pattern;
+use crate::throughput::Backlog;
 
-/// A process that ends with this one.
-struct Running(Child);
+/// A process that ends with this one, however this one ends.
+struct Running {
+    child: Child,
+    watchdog: Child,
+    folder: PathBuf,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.watchdog.kill();
+        let _ = self.watchdog.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
 /// One of them.
 pub(crate) struct System {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     process: Running,
     sender: Sender,
     collector: Collector,
@@ -32,17 +46,19 @@ impl System {
     /// Starts one that reads one topic and writes another.
     pub(crate) fn start(
         broker: &Broker,
-        name: &'static str,
-        command: impl FnOnce(&str, &str, &str) -> Result<Command, String>,
+        name: &str,
+        command: impl FnOnce(&str, &str, &str) -> Result<(Command, PathBuf), String>,
     ) -> Result<Self, String> {
         let (input, output, brokers) = (format!("in.{name}"), format!("out.{name}"), broker.address());
         broker.create_topic(&input, 1);
         broker.create_topic(&output, 1);
-        let mut command = command(&brokers, &input, &output)?;
+        let (mut command, folder) = command(&brokers, &input, &output)?;
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let process = Running(child.map_err(|error| format!("{command:?}: {error}"))?);
+        let child = child.map_err(|error| format!("{command:?}: {error}"))?;
+        let watchdog = watch(&child, &folder).map_err(|error| format!("sh: {error}"))?;
         let (sender, collector) = (Sender::new(&brokers, &input), Collector::start(&brokers, &output));
-        Ok(Self { name, process, sender, collector, blocks: 0 })
+        let process = Running { child, watchdog, folder };
+        Ok(Self { name: name.to_owned(), process, sender, collector, blocks: 0 })
     }
 
     /// Waits until it answers.
@@ -54,8 +70,37 @@ impl System {
     pub(crate) fn block(&mut self, pattern: &Pattern, rate: u64, ns: u64) -> Block {
         self.blocks += 1;
         let times = pattern.times(rate, ns, self.blocks);
-        let pid = self.process.0.id();
+        let pid = self.process.child.id();
         self.sender.block(&times, &self.collector, &|| cpu_ns(pid))
+    }
+
+    /// Has it read a backlog; ns until the last answer.
+    pub(crate) fn drain(&mut self, Backlog { records, every }: Backlog) -> Result<u64, String> {
+        let first = self.sender.next();
+        self.signal(Signal::STOP)?;
+        self.sender.backlog(records)?;
+        let begin = mono_ns();
+        self.signal(Signal::CONT)?;
+        let (mut answers, mut last) = (0, begin);
+        while answers < records / every {
+            let Some((offset, at)) = self.collector.next(Duration::from_secs(20)) else {
+                return Err(format!("{}: {answers} of {} answers after 20 s", self.name, records / every));
+            };
+            if offset >= first {
+                (answers, last) = (answers + 1, at);
+            }
+        }
+        Ok(last - begin)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), String> {
+        let pid = i32::try_from(self.process.child.id()).ok().and_then(Pid::from_raw).ok_or("no process")?;
+        kill_process(pid, signal).map_err(|error| format!("{}: {error}", self.name))
+    }
+
+    /// Memory of it that is in RAM.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        resident_bytes(&self.process.child.id().to_string())
     }
 }
 
@@ -68,38 +113,52 @@ fn cpu_ns(pid: u32) -> u64 {
     tasks.flatten().filter_map(of).sum()
 }
 
-/// `pinion-runtime` with a strategy that sends an order for every quote.
-pub(crate) fn pinion(own: &Path, brokers: &str, input: &str, output: &str, wait: &str) -> Result<Command, String> {
-    let file = strategy_file(input, output)?;
+/// `pinion-runtime` with so many strategies, of which one sends an order for every so many-th quote.
+pub(crate) fn pinion(
+    own: &Path,
+    brokers: &str,
+    input: &str,
+    output: &str,
+    strategies: u32,
+    every: u64,
+) -> Result<(Command, PathBuf), String> {
+    static FOLDERS: AtomicU32 = AtomicU32::new(0);
+    let n = FOLDERS.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("pinion-e2e-{}-{n}", std::process::id()));
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut command = Command::new(own.with_file_name("pinion-runtime"));
-    command.arg(file).args(["--brokers", brokers, "--wait", wait]);
-    Ok(command)
+    for n in 0..strategies {
+        let every = if n == 0 { every } else { u64::MAX };
+        command.arg(strategy_file(&folder, &format!("strategy-{n}"), input, output, every)?);
+    }
+    command.args(["--brokers", brokers]);
+    Ok((command, folder))
 }
 
-/// This program again, as the bare client.
-pub(crate) fn echo(own: &Path, brokers: &str, input: &str, output: &str) -> Command {
+/// This program again, as a bare client: how it reads, and whatever else it is told.
+pub(crate) fn floor(own: &Path, reads: &str, every: u64, [brokers, input, output]: [&str; 3]) -> (Command, PathBuf) {
     let mut command = Command::new(own);
-    command.args(["--echo", brokers, input, output]);
-    command
+    command.arg("--floor").args(reads.split(' ')).args(["--every", &every.to_string(), brokers, input, output]);
+    (command, PathBuf::new())
 }
 
-/// A strategy file that sends an order for every quote.
-fn strategy_file(input: &str, output: &str) -> Result<PathBuf, String> {
+/// A strategy file that sends an order for every so many-th quote.
+fn strategy_file(folder: &Path, name: &str, input: &str, output: &str, every: u64) -> Result<PathBuf, String> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     let module = root.join("strategies-examples/record-only/record-only.wasm");
     let module =
         module.canonicalize().map_err(|error| format!("{}: {error}; run `make strategies`", module.display()))?;
-    let file = std::env::temp_dir().join(format!("pinion-e2e-{}.yaml", std::process::id()));
+    let file = folder.join(format!("{name}.yaml"));
     let text = serde_json::json!({
         "apiVersion": "pinion.dev/v1alpha1",
         "kind": "Strategy",
-        "metadata": {"name": "every-quote"},
+        "metadata": {"name": name},
         "spec": {
             "module": {"file": module},
             "inputs": [{"topic": input, "encoding": "binance-spot", "start": "earliest", "resync": "rebuild"}],
             "outputs": {"orders": {"topic": output}},
             "instruments": [{"symbol": "BTCUSDT", "tick": "0.01", "lot": "0.00001"}],
-            "params": {"every": "1", "size": "0.001"},
+            "params": {"every": every.to_string(), "size": "0.001"},
             "risk": {
                 "maxOrderSize": "1", "maxOrderNotional": "100000", "priceCollarBps": 100, "messagesPerSecond": 1_000_000,
                 "maxOpenOrders": 4096, "maxPosition": "1000000", "staleAfterMillis": 3_600_000

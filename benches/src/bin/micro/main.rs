@@ -4,6 +4,7 @@
 //! they are told, not enforced.
 
 mod bench;
+mod clock;
 mod crossing;
 mod flow;
 mod growth;
@@ -43,10 +44,11 @@ struct Args {
 /// Measures some rows.
 type Measure = fn(&mut Bench, &mut Results) -> Result<(), String>;
 
-const ROWS: [(&str, Measure); 11] = [
+const ROWS: [(&str, Measure); 12] = [
     ("1", crossing::rows),
     ("2", work::rows),
     ("unwanted", unwanted::rows),
+    ("clock", clock::rows),
     ("3", ring::rows),
     ("6", flow::flat_batches),
     ("7", flow::backtests),

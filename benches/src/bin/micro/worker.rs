@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use crossbeam_channel::RecvTimeoutError;
 use hdrhistogram::Histogram;
-use pinion_benches::hiccups::{latencies, percentile};
-use pinion_benches::interval::Interval;
+use pinion_benches::hiccups::latencies;
 use pinion_benches::machine::{Quiet, load};
-use pinion_benches::pairs::Pairs;
+use pinion_benches::pooled::{Turns, merged, percentile_of};
 use pinion_benches::result::Results;
 use pinion_benches::row::{Goal, Row, Shown, What};
 use pinion_runtime::clock::mono_ns;
@@ -146,14 +145,14 @@ pub(crate) fn sharing(bench: &mut Bench, results: &mut Results) -> Result<(), St
         took.sort_unstable();
         took[took.len() / 2]
     };
-    let (mut pairs, mut shares) = (Pairs { fours: bench.plan.fours / 3, ..Pairs::default() }, Vec::new());
-    let mut fours = Vec::new();
-    for four in 0..pairs.fours {
+    let fours = bench.plan.fours / 3;
+    let (mut turns, mut shares) = (Turns::new(fours), Vec::new());
+    for four in 0..fours {
         let a_first = four % 2 == 0;
         // The machine's speed changes: the load is of what it is now.
         let gap_ns = median(&mut Shared::new(bench, SHARING, WORK)?) * 100 / LOAD_PERCENT;
         let quiet = Quiet::now();
-        let mut blocks = Vec::new();
+        let (mut blocks, mut shared_out) = (Vec::new(), Vec::new());
         for many in [a_first, !a_first, !a_first, a_first] {
             let (count, work) = if many { (SHARING, WORK) } else { (1, WORK * SHARING) };
             let mut shared = Shared::new(bench, count, work)?;
@@ -166,64 +165,31 @@ pub(crate) fn sharing(bench: &mut Bench, results: &mut Results) -> Result<(), St
                     latency.quantile(0.5) as f64
                 });
                 let (least, most) = sums.fold((f64::INFINITY, 0.0_f64), |(a, b), sum| (a.min(sum), b.max(sum)));
-                shares.push(most / least);
+                shared_out.push(most / least);
             }
         }
-        if !quiet.held_since() {
-            pairs.dropped += 1;
-            continue;
+        if quiet.held_since() {
+            turns.take(a_first, [0, 1, 2, 3].map(|at: usize| &blocks[at]));
+            shares.append(&mut shared_out);
+        } else {
+            turns.pairs.dropped += 1;
         }
-        pairs.operations += blocks.iter().map(Histogram::len).sum::<u64>();
-        pairs.take(a_first, [0, 1, 2, 3].map(|at: usize| blocks[at].value_at_quantile(0.5) as f64));
-        let (many, one) = if a_first { ([0, 3], [1, 2]) } else { ([1, 2], [0, 3]) };
-        let merged = |of: [usize; 2]| {
-            let mut all = blocks[of[0]].clone();
-            let _ = all.add(&blocks[of[1]]);
-            all
-        };
-        fours.push((merged(many), merged(one)));
     }
-    let at = |fours: &[&(Histogram<u64>, Histogram<u64>)]| {
-        let (mut many, mut one) = (latencies(), latencies());
-        for (of_many, of_one) in fours {
-            let _ = many.add(of_many);
-            let _ = one.add(of_one);
-        }
-        (many, one)
-    };
-    let p99 = |histogram: &Histogram<u64>| histogram.value_at_quantile(0.99) as f64;
-    let (many, one) = at(&fours.iter().collect::<Vec<_>>());
-    if percentile(&many, 0.99).is_none() {
-        return Err("row 9: too few events for a p99".to_owned());
-    }
-    let ratio = Interval::resampled(&fours, |fours| {
-        let (many, one) = at(fours);
-        p99(&many) / p99(&one).max(1.0)
-    });
     let floor = "one strategy that does all of the work";
     let what = What { id: "9.p99", name: "100 strategies at 70 % load, p99", unit: "ns", floor, shown: Shown::Cost };
-    if let Some(ratio) = ratio {
-        let row = Row::of_interval(what, Goal::RatioAtMost(SHARING_P99), ratio, before);
-        results.push(Row {
-            value: p99(&many),
-            floor: Some(p99(&one)),
-            floor_is: Some(floor.to_owned()),
-            ratio: Some(ratio.median),
-            pairs: pairs.ratios.len(),
-            dropped: pairs.dropped,
-            operations: pairs.operations,
-            ..row
-        });
-    }
+    let row = turns.row(what, Goal::RatioAtMost(SHARING_P99), 0.99, before);
+    results.push(row.ok_or("row 9: too few events for a p99")?);
     let what = What { id: "9.shares", name: "largest share of time over the least", unit: "x", floor: "", ..what };
-    results.push(Row::of_figures(what, Goal::AtMost(SHARES), &shares, before));
+    results.push(turns.pairs.judge(Row::of_figures(what, Goal::AtMost(SHARES), &shares, before)));
     Ok(())
 }
 
 // --- row 10 ---
 
 /// Swaps of each kind: enough for a p99.
-const SWAPS: u64 = 10_000;
+const SWAPS: usize = 10_000;
+/// Parts of a row's operations that are drawn anew for its interval.
+const GROUPS: usize = 20;
 /// Events after each, one at a time, until the next.
 const BETWEEN: u64 = 8;
 const STATE_BYTES: &str = "262144";
@@ -231,13 +197,13 @@ const PAUSE_NS: f64 = 100_000.0;
 const PAUSE_WITH_STATE_NS: f64 = 1_000_000.0;
 
 /// The longest that an event waited for its order around each swap.
-fn pauses(ordering: &Ordering) -> Result<Histogram<u64>, String> {
+fn pauses(ordering: &Ordering) -> Result<Vec<Histogram<u64>>, String> {
     let mut rig = ordering.rig();
     let Loaded { id, route, .. } = rig.load(&ordering.strategy, ordering.guest()?);
     rig.settle();
-    let (mut pauses, mut sequence) = (latencies(), 0);
+    let (mut pauses, mut sequence) = (vec![latencies(); GROUPS], 0);
     let (answer, answered) = crossbeam_channel::unbounded();
-    for _ in 0..SWAPS {
+    for swap in 0..SWAPS {
         let ready = ordering.guest()?;
         rig.command(Command::Swap { id, ready, route: route.clone(), answer: answer.clone() });
         // Each has one order of its own, or this does not return: none is lost and none is doubled.
@@ -246,7 +212,7 @@ fn pauses(ordering: &Ordering) -> Result<Histogram<u64>, String> {
             sequence += 1;
             longest = longest.max(rig.decide(&ordering.quote(sequence)));
         }
-        pauses.saturating_record(longest);
+        pauses[swap % GROUPS].saturating_record(longest);
         match answered.recv_timeout(Duration::from_secs(5)) {
             Ok(Ok(())) => {}
             Ok(Err(why)) => return Err(format!("row 10: a swap was refused: {why}")),
@@ -261,7 +227,6 @@ fn pauses(ordering: &Ordering) -> Result<Histogram<u64>, String> {
     Ok(pauses)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "nanoseconds of seconds")]
 pub(crate) fn swaps(bench: &mut Bench, results: &mut Results) -> Result<(), String> {
     let stateless = Ordering::new(bench, "strategies-examples", "record-only", &[("every", "1"), ("size", "0.001")])?;
     let stateful =
@@ -272,11 +237,17 @@ pub(crate) fn swaps(bench: &mut Bench, results: &mut Results) -> Result<(), Stri
     ] {
         let before = load();
         let pauses = pauses(ordering)?;
-        let at = |quantile| percentile(&pauses, quantile).unwrap_or(0);
         let what = What { id, name, unit: "ns", floor: "", shown: Shown::Cost };
-        let row = Row::of_figures(what, Goal::AtMost(goal), &[at(0.99) as f64], before);
-        let told = format!("{} swaps, p50 {} max {} ns, none lost or doubled", pauses.len(), at(0.5), pauses.max());
-        results.push(Row { operations: pauses.len(), ..row }.noting(&told));
+        let p99 = percentile_of(&pauses, 0.99).ok_or("row 10: too few swaps for a p99")?;
+        let row = Row::of_interval(what, Goal::AtMost(goal), p99, before);
+        let all = merged(&pauses);
+        let told = format!(
+            "{} swaps, p50 {} max {} ns, none lost or doubled",
+            all.len(),
+            all.value_at_quantile(0.5),
+            all.max()
+        );
+        results.push(Row { operations: all.len(), ..row }.noting(&told));
     }
     Ok(())
 }
@@ -284,7 +255,7 @@ pub(crate) fn swaps(bench: &mut Bench, results: &mut Results) -> Result<(), Stri
 // --- row 11 ---
 
 /// Calls that do not return: enough for a p95.
-const RUNAWAYS: u64 = 2_000;
+const RUNAWAYS: usize = 2_000;
 const OVER_NS: f64 = 2_000_000.0;
 const OVER_WORST_NS: f64 = 5_000_000.0;
 
@@ -298,8 +269,8 @@ pub(crate) fn runaways(bench: &mut Bench, results: &mut Results) -> Result<(), S
     rig.load(&ordering.strategy, ordering.guest()?);
     let spinning = rig.load(&runaway.strategy, runaway.guest()?);
     rig.settle();
-    let (mut over, mut next, mut sequence) = (latencies(), latencies(), 1);
-    for _ in 0..RUNAWAYS {
+    let (mut over, mut next, mut sequence) = (vec![latencies(); GROUPS], vec![latencies(); GROUPS], 1);
+    for call in 0..RUNAWAYS {
         sequence += 1;
         let began = mono_ns();
         rig.publish(&ordering.quote(sequence));
@@ -310,13 +281,13 @@ pub(crate) fn runaways(bench: &mut Bench, results: &mut Results) -> Result<(), S
                 Err(_) => return Err("row 11: a call that does not return was not stopped within 5 s".to_owned()),
             }
         };
-        over.saturating_record(faulted.saturating_sub(budget_ns));
+        over[call % GROUPS].saturating_record(faulted.saturating_sub(budget_ns));
         // The neighbour has had its order before or after, and goes on.
         while !rig.take_one() {
             std::hint::spin_loop();
         }
         sequence += 1;
-        next.saturating_record(rig.decide(&ordering.quote(sequence)));
+        next[call % GROUPS].saturating_record(rig.decide(&ordering.quote(sequence)));
         rig.command(Command::Revive { id: spinning.id, ready: runaway.guest()?, route: spinning.route.clone() });
         spin_for(20_000);
     }
@@ -327,15 +298,16 @@ pub(crate) fn runaways(bench: &mut Bench, results: &mut Results) -> Result<(), S
         floor: "",
         shown: Shown::Cost,
     };
-    let p95 = percentile(&over, 0.95).unwrap_or(0) as f64;
-    let row = Row::of_figures(what, Goal::AtMost(OVER_NS), &[p95], before);
-    let told = format!("{} calls, p50 {} ns", over.len(), over.value_at_quantile(0.5));
-    results.push(Row { operations: over.len(), ..row }.noting(&told));
+    let p95 = |groups: &[Histogram<u64>]| percentile_of(groups, 0.95).ok_or("row 11: too few calls for a p95");
+    let all = merged(&over);
+    let row = Row::of_interval(what, Goal::AtMost(OVER_NS), p95(&over)?, before);
+    let told = format!("{} calls, p50 {} ns", all.len(), all.value_at_quantile(0.5));
+    results.push(Row { operations: all.len(), ..row }.noting(&told));
     let what = What { id: "11.worst", name: "the worst of them", ..what };
-    results.push(Row::of_figures(what, Goal::AtMost(OVER_WORST_NS), &[over.max() as f64], before));
+    let row = Row::of_figures(what, Goal::AtMost(OVER_WORST_NS), &[all.max() as f64], before);
+    results.push(row.noting("one call: it has no interval"));
     let what = What { id: "11.next", name: "its neighbour's next order, p95", ..what };
-    let p95 = percentile(&next, 0.95).unwrap_or(0) as f64;
-    results.push(Row::of_figures(what, Goal::None, &[p95], before));
+    results.push(Row::of_interval(what, Goal::None, p95(&next)?, before));
     let _ = rig.finish();
     Ok(())
 }
