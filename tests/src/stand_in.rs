@@ -66,7 +66,15 @@ impl StandIn {
             let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
             (output.status.success() && !text.is_empty()).then_some(text)
         };
-        let ip = until("the pod's address", SCHEDULED, || read(&format!("pod/{pod}"), "jsonpath={.status.podIP}"));
+        let ip = until("an address that is the pod's alone", SCHEDULED, || {
+            let ip = read(&format!("pod/{pod}"), "jsonpath={.status.podIP}")?;
+            // Under a burst of deletions kwok now and then gives one address to two pods; the operator makes this one anew.
+            let shared = addresses(cluster).iter().filter(|other| **other == ip).count() > 1;
+            if shared {
+                let _ = cluster.kubectl(&["delete", "--namespace", namespace, &format!("pod/{pod}"), "--wait=true"]);
+            }
+            (!shared).then_some(ip)
+        });
         let token = until("the admin token", SCHEDULED, || read("secret/pinion-admin-token", "jsonpath={.data.token}"));
         let token = base64::engine::general_purpose::STANDARD.decode(token).expect("a Secret's data is base64");
         let token = String::from_utf8(token).expect("a token in UTF-8");
@@ -153,4 +161,11 @@ impl StandIn {
 fn process(address: SocketAddr, broker: &Broker, args: &[String], token: &str) -> Runtime {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     Runtime::start_at(address, &[], &broker.address(), &args).with_token(token)
+}
+
+/// The addresses of all pods.
+fn addresses(cluster: &Cluster) -> Vec<String> {
+    let path = r#"jsonpath={range .items[*]}{.status.podIP}{"\n"}{end}"#;
+    let output = cluster.kubectl(&["get", "pods", "--all-namespaces", "--output", path]);
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
