@@ -1,5 +1,6 @@
 //! What it was measured on, and whether the machine was elsewhere meanwhile.
 
+use std::path::Path;
 use std::process::Command;
 
 use pinion_runtime::clock::mono_ns;
@@ -40,6 +41,15 @@ pub fn resident_bytes(process: &str) -> u64 {
     kib.unwrap_or(0) * 1_024
 }
 
+/// The command line, without where the program lies.
+fn command() -> String {
+    let mut words: Vec<String> = std::env::args().collect();
+    if let Some(program) = words.first_mut() {
+        *program = Path::new(&*program).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    }
+    words.join(" ")
+}
+
 /// What a result has to say of its machine.
 #[must_use]
 pub fn facts() -> Value {
@@ -56,7 +66,7 @@ pub fn facts() -> Value {
         "memory": field(&memory, "MemTotal").unwrap_or_default(),
         "kernel": read("/proc/sys/kernel/osrelease").trim(),
         "virtual": cpu.contains("hypervisor"),
-        "command": std::env::args().collect::<Vec<_>>().join(" "),
+        "command": command(),
     })
 }
 
