@@ -381,7 +381,7 @@ impl Worker {
                 longest = longest.min(left);
                 continue;
             }
-            longest = PARK_NS_MAX;
+            longest = longest.min(PARK_NS_MAX);
             if port.quiet.get() {
                 let (feed, stream_now) = (port.feed.0, port.last_ts.saturating_add(since));
                 self.scribe.note(|| Entry::Tick { feed, ts: stream_now });
