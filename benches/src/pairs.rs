@@ -33,6 +33,13 @@ pub struct Took {
     pub ns: u64,
 }
 
+/// The order of a four's blocks, true for A: A B B A, and then B A A B.
+#[must_use]
+pub const fn sides(four: usize) -> [bool; 4] {
+    let a_first = four.is_multiple_of(2);
+    [a_first, !a_first, !a_first, a_first]
+}
+
 /// What two sides came to, in ns an operation.
 #[derive(Debug, Clone, Default)]
 pub struct Pairs {
@@ -78,15 +85,14 @@ impl Pairs {
         block(b, plan.block, &mut warm);
         for four in 0..plan.fours {
             let (quiet, mut operations) = (Quiet::now(), 0);
-            let a_first = four % 2 == 0;
-            let blocks = [a_first, !a_first, !a_first, a_first]
-                .map(|is_a| block(if is_a { &mut *a } else { &mut *b }, plan.block, &mut operations));
+            let sides = sides(four);
+            let blocks = sides.map(|is_a| block(if is_a { &mut *a } else { &mut *b }, plan.block, &mut operations));
             if quiet.held_since() {
-                pairs.take(a_first, blocks);
+                pairs.take(sides[0], blocks);
                 pairs.operations += operations;
             } else {
                 pairs.dropped += 1;
-                spoilt.push((a_first, blocks));
+                spoilt.push((sides[0], blocks));
             }
         }
         if pairs.too_many_dropped() {

@@ -2,8 +2,8 @@
 //! clock would be a good part of it.
 //!
 //! A duration is right to one part in 10,000, and to what the processor has under way at a moment, some tens of ns: a reading waits
-//! for nothing, so both ends of a duration may be a little early. What [`ns`] says is no time of day and of no other clock: only the difference of two of
-//! its readings means something. Where the kernel does not trust the counter (it then keeps its own time by something else), this is
+//! for nothing, so both ends of a duration may be a little early. What [`ns`] says is no time of day and of no other clock: only the
+//! difference of two of its readings means something. Where the kernel does not trust the counter (it then keeps its own time by something else), this is
 //! the kernel's clock, and costs what that costs.
 //!
 //! JUSTIFICATION: reading the counter is not safe Rust. A callback is timed by two readings, of 20 ns each in place of 35 and more; see

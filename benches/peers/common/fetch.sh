@@ -58,6 +58,13 @@ python_env() {
     echo "$dir/bin/python"
 }
 
+# run_python ARGUMENT...: ./peer.py by the peer's Python, in the place of this shell.
+run_python() {
+    local python
+    python=$(python_env) || exit
+    exec env PYTHONDONTWRITEBYTECODE=1 "$python" peer.py "$@"
+}
+
 make_python() {
     "$base" -m venv "$1" &&
         "$1/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps -r requirements.txt

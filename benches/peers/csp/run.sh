@@ -5,5 +5,4 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 source ../common/fetch.sh
 [ $# -ge 3 ] || die "usage: run.sh BROKERS INPUT OUTPUT [SETTING=VALUE...]"
 
-python=$(python_env)
-exec env PYTHONDONTWRITEBYTECODE=1 "$python" peer.py "$@"
+run_python "$@"

@@ -5,5 +5,4 @@ capture=$(realpath -e "${1:?usage: run.sh CAPTURE.gz}")
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ../common/fetch.sh
 
-python=$(python_env)
-exec env PYTHONDONTWRITEBYTECODE=1 "$python" peer.py "$capture"
+run_python "$capture"

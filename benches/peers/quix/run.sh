@@ -5,7 +5,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 source ../common/fetch.sh
 [ $# -ge 3 ] || die "usage: run.sh BROKERS INPUT OUTPUT [SETTING=VALUE...]"
 
-python=$(python_env)
 # Nothing is kept there, as no operator has state.
 state=${TMPDIR:-/tmp}/pinion-peer-quix-$$
-exec env PYTHONDONTWRITEBYTECODE=1 "$python" peer.py "$1" "$2" "$3" "$state" "${@:4}"
+run_python "$1" "$2" "$3" "$state" "${@:4}"

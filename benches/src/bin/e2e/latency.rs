@@ -4,6 +4,7 @@ use hdrhistogram::Histogram;
 use pinion_benches::hiccups::percentile;
 use pinion_benches::interval::Interval;
 use pinion_benches::machine::load;
+use pinion_benches::pairs::sides;
 use pinion_benches::pooled::Turns;
 use pinion_benches::result::Results;
 use pinion_benches::row::{Goal, Row, Shown, What};
@@ -45,8 +46,7 @@ struct Measured {
 fn measure((a, b): (&mut System, &mut System), (pattern, rate): (&Pattern, u64), plan: Plan) -> Measured {
     let (mut turns, mut used) = (Turns::new(plan.fours), Vec::new());
     for four in 0..plan.fours {
-        let a_first = four % 2 == 0;
-        let sides = [a_first, !a_first, !a_first, a_first];
+        let sides = sides(four);
         let blocks = sides.map(|is_a| {
             let system = if is_a { &mut *a } else { &mut *b };
             let block = system.block(pattern, rate, plan.block_ns);
@@ -58,7 +58,7 @@ fn measure((a, b): (&mut System, &mut System), (pattern, rate): (&Pattern, u64),
             turns.pairs.dropped += 1;
             continue;
         }
-        turns.take(a_first, [0, 1, 2, 3].map(|at: usize| &blocks[at].latency));
+        turns.take(sides[0], [0, 1, 2, 3].map(|at: usize| &blocks[at].latency));
         let of = |figure: fn(&Block) -> u64| {
             [true, false].map(|side| {
                 sides.iter().zip(&blocks).filter(|(is_a, _)| **is_a == side).map(|(_, block)| figure(block)).sum()

@@ -88,7 +88,7 @@ fn bench(args: &Args) -> Result<(), String> {
     let pinion = |name: &str, every| {
         System::start(&broker, name, |brokers, input, output| system::pinion(&own, brokers, input, output, 1, every))
     };
-    let floor = |name: &str, reads, every| {
+    let floor = |name: &str, reads: &[&str], every| {
         System::start(&broker, name, |brokers, input, output| {
             Ok(system::floor(&own, reads, every, [brokers, input, output]))
         })
@@ -101,20 +101,20 @@ fn bench(args: &Args) -> Result<(), String> {
     }
     let mut results = Results::start("e2e");
     {
-        let (mut pinion, mut echo) = (pinion("pinion", 1)?, floor("echo", "poll", 1)?);
+        let (mut pinion, mut echo) = (pinion("pinion", 1)?, floor("echo", &["poll"], 1)?);
         for system in [&mut pinion, &mut echo] {
             system.wait()?;
             system.block(&Pattern::Fixed, RATE, args.warm * 1_000_000_000);
         }
         latencies(plan, (&mut pinion, &mut echo), &mut results);
         drop(pinion);
-        let mut stalls = floor("stalls", "poll --stalls", 1)?;
+        let mut stalls = floor("stalls", &["poll", "--stalls"], 1)?;
         stalls.wait()?;
         latency::control((&mut stalls, &mut echo), RATE, plan, &mut results);
     }
     {
         let (mut pinion, mut batch, mut poll) =
-            (pinion("reading", EVERY)?, floor("batch", "batch", EVERY)?, floor("poll", "poll", EVERY)?);
+            (pinion("reading", EVERY)?, floor("batch", &["batch"], EVERY)?, floor("poll", &["poll"], EVERY)?);
         let fours = args.fours.div_ceil(5);
         let name = "a backlog of JSON quotes, one a record";
         let what = What { id: "5.batch", name, unit: "records/s", floor: "a batch loop in C", shown: Shown::Speed };

@@ -10,7 +10,6 @@ use pinion_tests::kafka::Broker;
 use crate::schedule::Pattern;
 use crate::system::{self, System};
 
-const MIB: f64 = 1_048_576.0;
 /// With one strategy.
 const ONE_MIB: f64 = 96.0;
 /// Seconds of load before each look.
@@ -18,7 +17,6 @@ const SECONDS: u64 = 3;
 /// Looks at each count.
 const LOOKS: usize = 5;
 
-#[expect(clippy::cast_precision_loss, reason = "bytes")]
 pub(crate) fn rows(broker: &Broker, own: &Path, rate: u64, results: &mut Results) -> Result<(), String> {
     for (count, goal) in [(1, Goal::AtMost(ONE_MIB)), (10, Goal::None), (100, Goal::None)] {
         let before = load();
@@ -29,7 +27,7 @@ pub(crate) fn rows(broker: &Broker, own: &Path, rate: u64, results: &mut Results
         let mut looks = Vec::with_capacity(LOOKS);
         for _ in 0..LOOKS {
             system.block(&Pattern::Fixed, rate, SECONDS * 1_000_000_000);
-            looks.push(system.resident_bytes() as f64 / MIB);
+            looks.push(system.resident_mib());
         }
         let id = format!("13.{count}");
         let strategies = if count == 1 { "strategy" } else { "strategies" };

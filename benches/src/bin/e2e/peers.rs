@@ -24,7 +24,6 @@ const PEERS: [(&str, &str, &str); 4] = [
 const WARM: u64 = 25;
 /// Records of a backlog.
 const BACKLOG: u64 = 50_000;
-const MIB: f64 = 1_048_576.0;
 
 fn command(peer: &str, setting: &str, [brokers, input, output]: [&str; 3]) -> (Command, PathBuf) {
     let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(peer).join("run.sh");
@@ -58,7 +57,6 @@ pub(crate) fn rows(
     Ok(())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "bytes")]
 fn beside(
     broker: &Broker,
     own: &Path,
@@ -84,7 +82,7 @@ fn beside(
     }
     latency::beside_peer((&mut ours, &mut theirs), peer, rate, plan, results);
     let before = load();
-    let (a, b) = (ours.resident_bytes() as f64 / MIB, theirs.resident_bytes() as f64 / MIB);
+    let (a, b) = (ours.resident_mib(), theirs.resident_mib());
     let (id, name) = (format!("peer.{peer}.memory"), format!("resident, {rate} records/s"));
     let what = What { id: &id, name: &name, unit: "MiB", floor: peer, shown: Shown::Cost };
     let row = Row::of_figures(what, Goal::None, &[a / b], before);

@@ -98,9 +98,10 @@ impl System {
         kill_process(pid, signal).map_err(|error| format!("{}: {error}", self.name))
     }
 
-    /// Memory of it that is in RAM.
-    pub(crate) fn resident_bytes(&self) -> u64 {
-        resident_bytes(&self.process.child.id().to_string())
+    /// Memory of it that is in RAM, MiB.
+    #[expect(clippy::cast_precision_loss, reason = "bytes")]
+    pub(crate) fn resident_mib(&self) -> f64 {
+        resident_bytes(&self.process.child.id().to_string()) as f64 / f64::from(1 << 20)
     }
 }
 
@@ -136,9 +137,9 @@ pub(crate) fn pinion(
 }
 
 /// This program again, as a bare client: how it reads, and whatever else it is told.
-pub(crate) fn floor(own: &Path, reads: &str, every: u64, [brokers, input, output]: [&str; 3]) -> (Command, PathBuf) {
+pub(crate) fn floor(own: &Path, reads: &[&str], every: u64, [brokers, input, output]: [&str; 3]) -> (Command, PathBuf) {
     let mut command = Command::new(own);
-    command.arg("--floor").args(reads.split(' ')).args(["--every", &every.to_string(), brokers, input, output]);
+    command.arg("--floor").args(reads).args(["--every", &every.to_string(), brokers, input, output]);
     (command, PathBuf::new())
 }
 

@@ -2,7 +2,7 @@
 //! begins with all of it there.
 
 use pinion_benches::machine::{Quiet, load};
-use pinion_benches::pairs::Pairs;
+use pinion_benches::pairs::{Pairs, sides};
 use pinion_benches::result::Results;
 use pinion_benches::row::{Goal, Row, Shown, What};
 
@@ -40,8 +40,8 @@ pub(crate) fn row(
         system.drain(backlog)?;
     }
     for four in 0..fours {
-        let (quiet, a_first, mut each) = (Quiet::now(), four % 2 == 0, Vec::with_capacity(4));
-        for is_a in [a_first, !a_first, !a_first, a_first] {
+        let (quiet, sides, mut each) = (Quiet::now(), sides(four), Vec::with_capacity(4));
+        for is_a in sides {
             let system = if is_a { &mut *a } else { &mut *b };
             let ns = system.drain(backlog)?;
             each.push(ns as f64 / backlog.records as f64);
@@ -52,7 +52,7 @@ pub(crate) fn row(
             );
         }
         if quiet.held_since() {
-            pairs.take(a_first, [each[0], each[1], each[2], each[3]]);
+            pairs.take(sides[0], [each[0], each[1], each[2], each[3]]);
             pairs.operations += 4 * backlog.records;
         } else {
             pairs.dropped += 1;

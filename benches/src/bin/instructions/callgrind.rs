@@ -6,8 +6,10 @@ use std::process::Command;
 const WARM: u64 = 64;
 /// Steps that count: enough that one of every so many (a tick of the epoch, a quote that is due) is no more than per mille of them.
 const TIMES: u64 = 20_000;
-/// Of a step that takes this many instructions or more, so many fewer are done.
-const LONG: u64 = 400;
+/// Steps that tell how long one takes.
+const FEW: u64 = 400;
+/// Of a step that takes as many instructions or more, [`FEW`] are enough.
+const LONG: u64 = 20_000;
 
 /// Does a step so often, for callgrind to see.
 #[inline(never)]
@@ -33,9 +35,9 @@ fn toggled(step: &mut dyn FnMut(), times: u64) {
 /// What valgrind or the step says.
 pub(crate) fn count(case: &str) -> Result<f64, String> {
     // How long one takes is not known before; a few tell.
-    let few = collected(case, LONG)?;
-    if few >= LONG * LONG * 50 {
-        return Ok(mean(few, LONG));
+    let few = collected(case, FEW)?;
+    if few >= FEW * LONG {
+        return Ok(mean(few, FEW));
     }
     Ok(mean(collected(case, TIMES)?, TIMES))
 }

@@ -77,21 +77,18 @@ pub(crate) fn records(capture: &Capture, strategy: &Strategy) -> Result<Vec<Vec<
     Ok(records)
 }
 
+/// One unit on both sides, a cent apart.
+pub(crate) const fn quote_at(bid_price: i64) -> Quote {
+    let (bid_size, ask_size) = (1_000_000_000, 1_000_000_000);
+    Quote { bid_price, bid_size, ask_price: bid_price + 10_000_000, ask_size, bid_count: 0, ask_count: 0 }
+}
+
 /// A quote that always is the same, but for its sequence and its time.
 pub(crate) fn quote(instrument_id: u64, sequence: u64) -> Event {
-    let price = 60_000_000_000_000;
-    let quote = Quote {
-        bid_price: price,
-        bid_size: 1_000_000_000,
-        ask_price: price + 10_000_000,
-        ask_size: 1_000_000_000,
-        bid_count: 0,
-        ask_count: 0,
-    };
     let ts = 1_700_000_000_000_000_000 + sequence * 100_000;
     Event {
         head: Head { instrument_id, publisher_id: 1, flags: FLAG_LAST, ts_event: ts, ts_recv: ts, sequence },
-        body: Body::Quote(quote),
+        body: Body::Quote(quote_at(60_000_000_000_000)),
         origin: Origin { topic: 0, partition: 0, offset: sequence },
         stamp: Stamp::default(),
     }

@@ -8,7 +8,7 @@ use pinion_benches::result::Results;
 use pinion_benches::row::{Goal, Row, Shown, What};
 use pinion_runtime::clock::mono_ns;
 use pinion_runtime::decode::{self, Decoder, Record, flat};
-use pinion_runtime::event::{Body, Event, FLAG_LAST, Head, Origin, Quote, Stamp};
+use pinion_runtime::event::{Body, Event, FLAG_LAST, Head, Origin, Stamp};
 use pinion_runtime::plan;
 use pinion_runtime::sandbox::{Guest, Host};
 use pinion_spec::strategy::{Encoding, Strategy};
@@ -17,7 +17,7 @@ use pinion_tests::native::Native;
 use pinion_tests::rig;
 use sha2::Sha256;
 
-use crate::bench::{Bench, MakeGuest, playback, records, take_orders};
+use crate::bench::{Bench, MakeGuest, playback, quote_at, records, take_orders};
 
 /// Events of one record of row 6.
 const BATCH: usize = 64;
@@ -97,18 +97,10 @@ pub(crate) fn flat_batches(bench: &mut Bench, results: &mut Results) -> Result<(
         for event in 0..BATCH {
             let sequence = (n * BATCH + event + 1) as u64;
             let price = 60_000_000_000_000 + i64::from(u16::try_from(event).unwrap_or(0)) * 10_000_000;
-            let quote = Quote {
-                bid_price: price,
-                bid_size: 1_000_000_000,
-                ask_price: price + 10_000_000,
-                ask_size: 1_000_000_000,
-                bid_count: 0,
-                ask_count: 0,
-            };
             let flags = if event + 1 == BATCH { FLAG_LAST } else { 0 };
             let ts = 1_700_000_000_000_000_000 + sequence * 1_000;
             let head = Head { instrument_id: id, publisher_id: 1, flags, ts_event: ts, ts_recv: ts, sequence };
-            assert!(flat::encode(&head, &Body::Quote(quote), &mut value), "a quote has a flat form");
+            assert!(flat::encode(&head, &Body::Quote(quote_at(price)), &mut value), "a quote has a flat form");
         }
         Encoded { value, ts_recv: 1_700_000_000_000_000_000 + (n as u64 + 1) * 64_000 }
     };

@@ -4,6 +4,7 @@
 use hdrhistogram::Histogram;
 use pinion_benches::hiccups::latencies;
 use pinion_benches::machine::{Quiet, load};
+use pinion_benches::pairs::sides;
 use pinion_benches::pooled::Turns;
 use pinion_benches::result::Results;
 use pinion_benches::row::{Goal, Row, Shown, What};
@@ -58,13 +59,13 @@ pub(crate) fn rows(bench: &mut Bench, results: &mut Results) -> Result<(), Strin
     let before = load();
     let mut turns = Turns::new(bench.plan.fours);
     for four in 0..bench.plan.fours {
-        let (quiet, a_first) = (Quiet::now(), four % 2 == 0);
+        let (quiet, sides) = (Quiet::now(), sides(four));
         let mut blocks = Vec::with_capacity(4);
-        for is_a in [a_first, !a_first, !a_first, a_first] {
+        for is_a in sides {
             blocks.push(block(&ordering, if is_a { &sandboxed } else { &plain }, ns)?);
         }
         if quiet.held_since() {
-            turns.take(a_first, [0, 1, 2, 3].map(|at: usize| &blocks[at]));
+            turns.take(sides[0], [0, 1, 2, 3].map(|at: usize| &blocks[at]));
         } else {
             turns.pairs.dropped += 1;
         }

@@ -6,6 +6,7 @@ use crossbeam_channel::RecvTimeoutError;
 use hdrhistogram::Histogram;
 use pinion_benches::hiccups::latencies;
 use pinion_benches::machine::{Quiet, load};
+use pinion_benches::pairs::sides;
 use pinion_benches::pooled::{Turns, merged, percentile_of};
 use pinion_benches::result::Results;
 use pinion_benches::row::{Goal, Row, Shown, What};
@@ -148,12 +149,12 @@ pub(crate) fn sharing(bench: &mut Bench, results: &mut Results) -> Result<(), St
     let fours = bench.plan.fours / 3;
     let (mut turns, mut shares) = (Turns::new(fours), Vec::new());
     for four in 0..fours {
-        let a_first = four % 2 == 0;
+        let sides = sides(four);
         // The machine's speed changes: the load is of what it is now.
         let gap_ns = median(&mut Shared::new(bench, SHARING, WORK)?) * 100 / LOAD_PERCENT;
         let quiet = Quiet::now();
         let (mut blocks, mut shared_out) = (Vec::new(), Vec::new());
-        for many in [a_first, !a_first, !a_first, a_first] {
+        for many in sides {
             let (count, work) = if many { (SHARING, WORK) } else { (1, WORK * SHARING) };
             let mut shared = Shared::new(bench, count, work)?;
             blocks.push(shared.open(gap_ns, SHARING_BLOCK_NS));
@@ -169,7 +170,7 @@ pub(crate) fn sharing(bench: &mut Bench, results: &mut Results) -> Result<(), St
             }
         }
         if quiet.held_since() {
-            turns.take(a_first, [0, 1, 2, 3].map(|at: usize| &blocks[at]));
+            turns.take(sides[0], [0, 1, 2, 3].map(|at: usize| &blocks[at]));
             shares.append(&mut shared_out);
         } else {
             turns.pairs.dropped += 1;
