@@ -8,7 +8,7 @@ pub use tracing_subscriber::filter::LevelFilter;
 
 use pinion_spec::assignment::WORKERS_MAX;
 
-use crate::app::AppConfig;
+use crate::app::{AppConfig, Threads};
 use crate::assignment::PodConfig;
 use crate::fence::Fence;
 use crate::journal::JournalConfig;
@@ -29,6 +29,15 @@ pub enum WaitArg {
     Yield,
     /// Sleeps until woken: for shared cores.
     Park,
+}
+
+/// Which threads an event's way takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ThreadsArg {
+    /// One for all of it where there is one worker: the lowest latency, and the least of a core.
+    Auto,
+    /// Ingest, each worker and egress have their own: more events a second, where there are cores for them.
+    Dedicated,
 }
 
 /// How log lines are written.
@@ -84,6 +93,9 @@ pub struct ProcessArgs {
     /// How workers wait for work.
     #[arg(long, value_enum, default_value = "park")]
     pub wait: WaitArg,
+    /// Which threads an event's way takes.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub threads: ThreadsArg,
     /// Where the admin port listens: metrics, health, commands.
     #[arg(long, value_name = "ADDR")]
     pub admin: Option<SocketAddr>,
@@ -151,6 +163,10 @@ impl ProcessArgs {
                     WaitArg::Spin => Wait::Spin,
                     WaitArg::Yield => Wait::Yield,
                     WaitArg::Park => Wait::Park,
+                },
+                threads: match self.threads {
+                    ThreadsArg::Auto => Threads::Auto,
+                    ThreadsArg::Dedicated => Threads::Dedicated,
                 },
                 workers,
                 fence,

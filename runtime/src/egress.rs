@@ -6,24 +6,27 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Message, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 
 use crate::clock::mono_ns;
+use crate::duty::{Duty, Turned};
 use crate::event::{Origin, Stamp};
 use crate::fence::Fence;
 use crate::instruments::Instruments;
+use crate::kafka::queue::Queue;
 use crate::kafka::{AccessError, Callbacks, Kafka};
-use crate::limits::{IDLE_NS_MAX, PARK_NS_MAX};
+use crate::limits::{IDLE_NS_MAX, OUTBOUND_RING, PARK_NS_MAX, UNACKNOWLEDGED_BYTES_MAX, UNACKNOWLEDGED_RECORDS_MAX};
 use crate::metrics::{Counter, Recorder, WorkerMetrics};
 use crate::offsets::Offsets;
-use crate::ring::{Wait, Waiter, Waker};
+use crate::ring::Waker;
 use crate::risk::{Denial, Order};
 use crate::wire::{self, Provenance};
 use crate::worker::FeedId;
@@ -133,8 +136,8 @@ pub struct Outbox(Way);
 
 #[derive(Debug)]
 enum Way {
-    /// To the egress thread.
-    Ring { ring: rtrb::Producer<Outbound>, waker: Waker, metrics: Arc<WorkerMetrics> },
+    /// To egress. What one record causes beyond the ring's room waits in the overflow, in order.
+    Ring { ring: rtrb::Producer<Outbound>, overflow: VecDeque<Outbound>, waker: Waker, metrics: Arc<WorkerMetrics> },
     /// To whoever drives the worker on its own thread and takes it after each record.
     Kept(Vec<Outbound>),
 }
@@ -143,7 +146,7 @@ impl Outbox {
     /// The worker's end of `ring`.
     #[must_use]
     pub const fn new(ring: rtrb::Producer<Outbound>, waker: Waker, metrics: Arc<WorkerMetrics>) -> Self {
-        Self(Way::Ring { ring, waker, metrics })
+        Self(Way::Ring { ring, overflow: VecDeque::new(), waker, metrics })
     }
 
     /// Keeps what is handed over, for [`Outbox::take_kept`]: what one record causes, which the limits of timers and intents bound.
@@ -165,26 +168,59 @@ impl Outbox {
     #[inline]
     pub fn has_room(&self, intents: usize) -> bool {
         match &self.0 {
-            Way::Ring { ring, .. } => ring.slots() >= intents,
+            Way::Ring { ring, overflow, .. } => overflow.is_empty() && ring.slots() >= intents,
             Way::Kept(_) => true,
         }
     }
 
-    /// Hands over. The caller has asked for room before the event; an event that causes more than that waits here, counted,
-    /// for egress to make some: an approved order is never dropped.
+    /// Whether egress has not taken everything yet.
+    #[must_use]
+    #[inline]
+    pub fn holds_any(&self) -> bool {
+        match &self.0 {
+            Way::Ring { ring, overflow, .. } => !overflow.is_empty() || ring.slots() < OUTBOUND_RING,
+            Way::Kept(_) => false,
+        }
+    }
+
+    /// Whether all that was handed over is on its way.
+    #[must_use]
+    #[inline]
+    pub fn is_flushed(&self) -> bool {
+        match &self.0 {
+            Way::Ring { overflow, .. } => overflow.is_empty(),
+            Way::Kept(_) => true,
+        }
+    }
+
+    /// Hands over. The caller has asked for room before the event; what an event causes beyond it waits, counted, for egress to make
+    /// some: an approved order is never dropped.
     pub fn push(&mut self, outbound: Outbound) {
-        let (ring, waker, metrics) = match &mut self.0 {
-            Way::Ring { ring, waker, metrics } => (ring, waker, metrics),
-            Way::Kept(kept) => return kept.push(outbound),
-        };
-        let mut outbound = outbound;
-        while let Err(rtrb::PushError::Full(back)) = ring.push(outbound) {
-            outbound = back;
-            metrics.egress_full.add(1);
-            waker.wake();
-            std::thread::yield_now();
+        match &mut self.0 {
+            Way::Ring { ring, overflow, waker, metrics } => {
+                if !overflow.is_empty() {
+                    overflow.push_back(outbound);
+                } else if let Err(rtrb::PushError::Full(outbound)) = ring.push(outbound) {
+                    metrics.egress_full.add(1);
+                    overflow.push_back(outbound);
+                }
+                waker.wake();
+            }
+            Way::Kept(kept) => kept.push(outbound),
+        }
+    }
+
+    /// Moves on what waits for room. False if there was none.
+    pub fn flush(&mut self) -> bool {
+        let Way::Ring { ring, overflow, waker, .. } = &mut self.0 else { return false };
+        let mut moved = false;
+        while ring.slots() > 0
+            && let Some(outbound) = overflow.pop_front()
+        {
+            moved = ring.push(outbound).is_ok();
         }
         waker.wake();
+        moved
     }
 }
 
@@ -229,7 +265,7 @@ pub struct EgressMetrics {
     pub acked: Counter,
     /// Records that Kafka refused for good.
     pub failed: Counter,
-    /// Times that the producer's own queue was full.
+    /// Turns in which something waited for acknowledgements to make room.
     pub queue_full: Counter,
 }
 
@@ -256,8 +292,6 @@ pub struct EgressParts {
     pub failures: Sender<Undeliverable>,
     /// Counters.
     pub metrics: Arc<EgressMetrics>,
-    /// Wakes egress.
-    pub waker: Waker,
     /// Until when it may send.
     pub fence: Fence,
 }
@@ -269,10 +303,12 @@ struct Ack {
     at_ns: u64,
 }
 
-/// Runs on the producer's own poll thread, so an acknowledgement is timed when it comes.
+/// Its callbacks run inside `poll`, in egress's turn.
 struct AckContext {
     acks: Sender<Ack>,
     callbacks: Callbacks,
+    /// When what is being polled came, monotonic ns; 0: now.
+    came_ns: AtomicU64,
 }
 
 impl ClientContext for AckContext {
@@ -297,7 +333,11 @@ impl ProducerContext for AckContext {
     fn delivery(&self, result: &DeliveryResult<'_>, token: usize) {
         let refused = result.as_ref().err().map(|(error, message)| (error.clone(), message.topic().to_owned()));
         // Fails only when egress is gone, and then nobody waits for it.
-        let _ = self.acks.send(Ack { token, refused, at_ns: mono_ns() });
+        let at_ns = match self.came_ns.load(Ordering::Relaxed) {
+            0 => mono_ns(),
+            came => came,
+        };
+        let _ = self.acks.send(Ack { token, refused, at_ns });
     }
 }
 
@@ -317,25 +357,39 @@ struct Lane {
 
 enum Flight {
     Free,
-    Order { lane: usize, sequence: u64, strategy_index: usize, feed: FeedId, origin: Origin, sent_ns: u64 },
-    Dead { feed: FeedId, origin: Origin },
+    Order {
+        lane: usize,
+        sequence: u64,
+        strategy_index: usize,
+        feed: FeedId,
+        origin: Origin,
+        sent_ns: u64,
+        bytes: usize,
+    },
+    Dead {
+        feed: FeedId,
+        origin: Origin,
+        bytes: usize,
+    },
 }
 
-/// The egress thread's state.
+/// From the workers to Kafka.
 pub struct Egress {
-    producer: ThreadedProducer<AckContext>,
+    /// The producer, and the queue in which its acknowledgements come.
+    producer: Queue<BaseProducer<AckContext>>,
     kafka: Kafka,
     commands: Receiver<EgressCommand>,
     dead_letters: Receiver<DeadLetter>,
     acks: Receiver<Ack>,
     failures: Sender<Undeliverable>,
     metrics: Arc<EgressMetrics>,
-    waker: Waker,
     lanes: Vec<Lane>,
     feeds: BTreeMap<FeedId, Arc<Offsets>>,
     recorders: BTreeMap<usize, EgressRecorders>,
     flights: Vec<Flight>,
     free: Vec<usize>,
+    /// Of the records that are not acknowledged.
+    bytes: usize,
     dead: BTreeSet<(FeedId, u16, u16, u64)>,
     /// First record of each (feed, topic, partition) that caused what Kafka refuses for good.
     refused: BTreeMap<(FeedId, u16, u16), u64>,
@@ -346,73 +400,69 @@ pub struct Egress {
 
 /// Things taken from one worker's ring before the others get their turn.
 const LANE_BATCH: usize = 64;
-/// Longest wait at a time for room in the producer's queue.
-const ROOM: Duration = Duration::from_millis(1);
+
+impl Duty for Egress {
+    fn turn(&mut self) -> Turned {
+        if !self.take_commands() {
+            return Turned::Over;
+        }
+        let mut worked = self.take_acks();
+        worked |= self.take_dead_letters();
+        for lane in 0..self.lanes.len() {
+            worked |= self.take_lane(lane);
+        }
+        if worked {
+            return Turned::Worked;
+        }
+        let open = self.open();
+        if let Some((until_ns, answer)) = &self.drain
+            && (open == 0 || mono_ns() >= *until_ns)
+        {
+            let _ = answer.send(open);
+            return Turned::Over;
+        }
+        // Nobody wakes it for an acknowledgement, or a drain's end.
+        let waits_for_more = open > 0 || self.drain.is_some();
+        Turned::Idle(if waits_for_more { PARK_NS_MAX } else { IDLE_NS_MAX })
+    }
+
+    fn is_ready(&self) -> bool {
+        let any = || !self.dead_letters.is_empty() || self.lanes.iter().any(|lane| !lane.ring.is_empty());
+        !self.commands.is_empty() || self.producer.is_ready() || (self.has_room() && any())
+    }
+}
 
 impl Egress {
-    /// Makes the producer; on a thread that is not pinned, whose affinity the client's threads take over.
+    /// Makes the producer, on a thread that is not pinned: the client's threads take its affinity over.
     ///
     /// # Errors
     /// [`AccessError::Settings`]
     pub fn new(parts: EgressParts) -> Result<Self, AccessError> {
         let (sender, acks) = crossbeam_channel::unbounded();
-        let context = AckContext { acks: sender, callbacks: parts.kafka.callbacks("egress") };
+        let context =
+            AckContext { acks: sender, callbacks: parts.kafka.callbacks("egress"), came_ns: AtomicU64::new(0) };
         let made = parts.kafka.producer().create_with_context(context);
-        let producer = made.map_err(|error| parts.kafka.settings_error(&error))?;
+        let producer: BaseProducer<AckContext> = made.map_err(|error| parts.kafka.settings_error(&error))?;
         Ok(Self {
-            producer,
+            producer: Queue::of_producer(producer),
             kafka: parts.kafka,
             commands: parts.commands,
             dead_letters: parts.dead_letters,
             acks,
             failures: parts.failures,
             metrics: parts.metrics,
-            waker: parts.waker,
             lanes: Vec::new(),
             feeds: BTreeMap::new(),
             recorders: BTreeMap::new(),
             flights: Vec::new(),
             free: Vec::new(),
+            bytes: 0,
             dead: BTreeSet::new(),
             refused: BTreeMap::new(),
             fence: parts.fence,
             buffer: Vec::with_capacity(1024),
             drain: None,
         })
-    }
-
-    /// Runs until drained, or until the control plane is gone.
-    pub fn run(mut self) {
-        // Always parks: egress has no core of its own.
-        let mut waiter = Waiter::new(self.waker.clone(), Wait::Park);
-        loop {
-            if !self.take_commands() {
-                return;
-            }
-            let mut worked = self.take_acks();
-            worked |= self.take_dead_letters();
-            for lane in 0..self.lanes.len() {
-                worked |= self.take_lane(lane);
-            }
-            if worked {
-                waiter.busy();
-                continue;
-            }
-            let open = self.flights.len() - self.free.len();
-            if let Some((until_ns, answer)) = &self.drain
-                && (open == 0 || mono_ns() >= *until_ns)
-            {
-                let _ = answer.send(open);
-                return;
-            }
-            let (lanes, acks, commands) = (&self.lanes, &self.acks, &self.commands);
-            // Nobody wakes it for an acknowledgement, or a drain's end.
-            let waits_for_more = open > 0 || self.drain.is_some();
-            let longest = Duration::from_nanos(if waits_for_more { PARK_NS_MAX } else { IDLE_NS_MAX });
-            waiter.idle(longest, || {
-                !commands.is_empty() || !acks.is_empty() || lanes.iter().any(|lane| !lane.ring.is_empty())
-            });
-        }
     }
 
     fn take_commands(&mut self) -> bool {
@@ -434,6 +484,15 @@ impl Egress {
 
     fn take_lane(&mut self, lane: usize) -> bool {
         for taken in 0..LANE_BATCH {
+            if !self.has_room() {
+                self.metrics.queue_full.add(u64::from(!self.lanes[lane].ring.is_empty()));
+                return taken > 0;
+            }
+            // A dead letter is sent before the event that lets its mark come: taking them now cannot miss one.
+            if matches!(self.lanes[lane].ring.peek(), Ok(Outbound::Mark { .. })) && !self.dead_letters.is_empty() {
+                self.take_dead_letters();
+                continue;
+            }
             let Ok(outbound) = self.lanes[lane].ring.pop() else { return taken > 0 };
             if self.fence.is_passed(mono_ns()) {
                 // Decided in time and not sent in time: the successor decides it again, under the same id.
@@ -448,8 +507,6 @@ impl Egress {
                     self.send_denial(lane, &denial, &Provenance { route: &route, origin, ts });
                 }
                 Outbound::Mark { feed, topic, partition, next_offset } => {
-                    // A dead letter is sent before the event that lets its mark come: taking them now cannot miss one.
-                    self.take_dead_letters();
                     self.lanes[lane].entries.push_back(Entry::Mark(feed, topic, partition, next_offset));
                     self.release(lane);
                 }
@@ -476,22 +533,23 @@ impl Egress {
         self.send_record(lane, topic, denial.instrument_id, provenance);
     }
 
-    /// Hands `buffer` to the producer and returns when; waits while the producer's queue is full.
+    /// Hands `buffer` to the producer and returns when.
     fn send_record(&mut self, lane: usize, topic: &str, instrument_id: u64, provenance: &Provenance<'_>) -> u64 {
         let strategy_index = provenance.route.strategy_index;
         let sequence = self.lanes[lane].first + self.lanes[lane].entries.len() as u64;
-        let token = self.take_off();
+        let bytes = self.buffer.len();
+        let token = self.take_off(bytes);
         let headers = headers(provenance);
         let symbol = provenance.symbol(instrument_id);
         let record = BaseRecord::with_opaque_to(topic, token)
             .key(symbol.as_bytes())
             .payload(self.buffer.as_slice())
             .headers(headers);
-        let failed = send(&self.producer, &self.metrics, record);
+        let failed = send(self.producer.client(), &self.metrics, record);
         let sent_ns = mono_ns();
         self.lanes[lane].entries.push_back(Entry::Record(false));
         let (feed, origin) = (provenance.route.feed, provenance.origin);
-        self.flights[token] = Flight::Order { lane, sequence, strategy_index, feed, origin, sent_ns };
+        self.flights[token] = Flight::Order { lane, sequence, strategy_index, feed, origin, sent_ns, bytes };
         if let Some(error) = failed {
             self.land(Ack { token, refused: Some((error, topic.to_owned())), at_ns: sent_ns });
         }
@@ -500,11 +558,14 @@ impl Egress {
 
     fn take_dead_letters(&mut self) -> bool {
         let mut taken = false;
-        while let Ok(letter) = self.dead_letters.try_recv() {
+        while self.has_room()
+            && let Ok(letter) = self.dead_letters.try_recv()
+        {
             taken = true;
-            let token = self.take_off();
+            let bytes = letter.value.len();
+            let token = self.take_off(bytes);
             let (feed, origin) = (letter.feed, letter.origin);
-            self.flights[token] = Flight::Dead { feed, origin };
+            self.flights[token] = Flight::Dead { feed, origin, bytes };
             self.dead.insert((feed, origin.topic, origin.partition, origin.offset));
             self.hold_dead(feed, origin);
             let offset = origin.offset.to_string();
@@ -524,15 +585,26 @@ impl Egress {
             if let Some(key) = &letter.key {
                 record = record.key(key.as_slice());
             }
-            if let Some(error) = send(&self.producer, &self.metrics, record) {
+            if let Some(error) = send(self.producer.client(), &self.metrics, record) {
                 self.land(Ack { token, refused: Some((error, letter.to_topic.to_string())), at_ns: mono_ns() });
             }
         }
         taken
     }
 
-    /// A free token.
-    fn take_off(&mut self) -> usize {
+    /// Records that are not acknowledged.
+    fn open(&self) -> usize {
+        self.flights.len() - self.free.len()
+    }
+
+    /// Whether the producer has room for another record.
+    fn has_room(&self) -> bool {
+        self.open() < UNACKNOWLEDGED_RECORDS_MAX && self.bytes < UNACKNOWLEDGED_BYTES_MAX
+    }
+
+    /// A free token for a record of so many bytes.
+    fn take_off(&mut self, bytes: usize) -> usize {
+        self.bytes += bytes;
         self.free.pop().unwrap_or_else(|| {
             self.flights.push(Flight::Free);
             self.flights.len() - 1
@@ -540,6 +612,20 @@ impl Egress {
     }
 
     fn take_acks(&mut self) -> bool {
+        let Some(rang_ns) = self.producer.rang() else { return self.land_all() };
+        let producer = self.producer.client();
+        let came_ns = &producer.context().came_ns;
+        // The first that waits rang the bell. What came after it is timed when it is looked at, 1 ms later at most.
+        came_ns.store(rang_ns, Ordering::Relaxed);
+        producer.poll(Duration::ZERO);
+        came_ns.store(0, Ordering::Relaxed);
+        while !self.producer.is_empty() {
+            producer.poll(Duration::ZERO);
+        }
+        self.land_all()
+    }
+
+    fn land_all(&mut self) -> bool {
         let mut taken = false;
         while let Ok(ack) = self.acks.try_recv() {
             taken = true;
@@ -551,6 +637,10 @@ impl Egress {
     fn land(&mut self, ack: Ack) {
         let flight = std::mem::replace(&mut self.flights[ack.token], Flight::Free);
         self.free.push(ack.token);
+        self.bytes -= match flight {
+            Flight::Order { bytes, .. } | Flight::Dead { bytes, .. } => bytes,
+            Flight::Free => 0,
+        };
         if let Some((error, topic)) = ack.refused {
             // Never offered for commit: after a restart the record is read, and this sent, again.
             self.metrics.failed.add(1);
@@ -562,7 +652,7 @@ impl Egress {
                 self.hold_dead(feed, origin);
                 self.safe(lane, sequence);
             }
-            let error = self.kafka.refused(&error, self.producer.client().fatal_error(), &topic);
+            let error = self.kafka.refused(&error, self.producer.client().client().fatal_error(), &topic);
             let _ = self.failures.send(Undeliverable { strategy_index, topic, error });
             return;
         }
@@ -574,7 +664,7 @@ impl Egress {
                 }
                 self.safe(lane, sequence);
             }
-            Flight::Dead { feed, origin } => {
+            Flight::Dead { feed, origin, .. } => {
                 self.dead.remove(&(feed, origin.topic, origin.partition, origin.offset));
                 self.hold_dead(feed, origin);
             }
@@ -639,26 +729,50 @@ fn headers(provenance: &Provenance<'_>) -> OwnedHeaders {
     headers
 }
 
-/// Hands a record to the producer, waiting while its queue is full; the error where it refuses the record for good.
+/// Hands a record to the producer; the error where it refuses the record for good. Its queue is never full: see [`Egress::has_room`].
 fn send(
-    producer: &ThreadedProducer<AckContext>,
+    producer: &BaseProducer<AckContext>,
     metrics: &EgressMetrics,
     record: BaseRecord<'_, [u8], [u8], usize>,
 ) -> Option<KafkaError> {
-    let mut record = record;
-    loop {
-        match producer.send(record) {
-            Ok(()) => {
-                metrics.sent.add(1);
-                return None;
-            }
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                metrics.queue_full.add(1);
-                record = back;
-                // Acknowledgements make room; the poll thread takes them.
-                let _ = producer.flush(ROOM);
-            }
-            Err((error, _)) => return Some(error),
+    match producer.send(record) {
+        Ok(()) => {
+            metrics.sent.add(1);
+            None
         }
+        Err((error, _)) => Some(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::recorder;
+
+    fn mark(next_offset: u64) -> Outbound {
+        Outbound::Mark { feed: FeedId(0), topic: 0, partition: 0, next_offset }
+    }
+
+    #[test]
+    fn what_a_record_causes_beyond_the_rings_room_waits_in_order_and_no_record_is_presented_meanwhile() {
+        let (ring, mut egress) = rtrb::RingBuffer::new(2);
+        let metrics = Arc::new(WorkerMetrics::new(0, recorder().1));
+        let mut outbox = Outbox::new(ring, Waker::default(), Arc::clone(&metrics));
+        (0..5).for_each(|n| outbox.push(mark(n)));
+        assert_eq!((metrics.egress_full.get(), outbox.is_flushed(), outbox.has_room(0)), (1, false, false));
+        assert!(!outbox.flush(), "nobody has made room");
+        let mut seen = Vec::new();
+        while !outbox.is_flushed() || !egress.is_empty() {
+            if let Ok(Outbound::Mark { next_offset, .. }) = egress.pop() {
+                seen.push(next_offset);
+            }
+            outbox.flush();
+            // In its place in the queue, and not before those that wait.
+            if seen.len() == 2 {
+                outbox.push(mark(5));
+            }
+        }
+        assert_eq!(seen, [0, 1, 2, 3, 4, 5]);
+        assert!(outbox.has_room(2));
     }
 }

@@ -20,9 +20,13 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 
+use crate::limits::{PRODUCER_KIB_MAX, PRODUCER_RECORD_BYTES_MAX, PRODUCER_RECORDS_MAX};
+
 mod access;
+pub mod batches;
 mod callbacks;
 pub mod log;
+pub mod queue;
 pub mod tail;
 mod token;
 
@@ -256,7 +260,9 @@ impl Kafka {
         config.set("max.in.flight", "1");
         config.set("enable.idempotence", "true");
         config.set("message.timeout.ms", "0");
-        config.set("message.max.bytes", "67108864");
+        config.set("message.max.bytes", PRODUCER_RECORD_BYTES_MAX.to_string());
+        config.set("queue.buffering.max.messages", PRODUCER_RECORDS_MAX.to_string());
+        config.set("queue.buffering.max.kbytes", PRODUCER_KIB_MAX.to_string());
         config.set("retry.backoff.ms", "20");
         config.set("retry.backoff.max.ms", "500");
         // A producer warns of what only a consumer has a use for.

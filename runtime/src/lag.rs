@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::app::App;
-use crate::ingest;
+use crate::subscription;
 use crate::supervisor::{SharedApp, lock};
 
 /// How often: as often as the client says it of partitions that it fetches.
@@ -28,7 +28,7 @@ impl LagWatch {
         while !self.stop.load(Ordering::Acquire) {
             // Not kept over the wait: whoever ends a feed drops its consumer, and the last to drop it closes it.
             let consumers = lock(app).as_ref().map_or_else(Vec::new, App::consumers);
-            consumers.iter().for_each(|consumer| ingest::look_at_paused(consumer));
+            consumers.iter().for_each(|consumer| subscription::look_at_paused(consumer));
             drop(consumers);
             std::thread::park_timeout(EVERY);
         }

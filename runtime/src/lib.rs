@@ -4,12 +4,15 @@
 
 pub mod kafka;
 
+pub mod subscription;
+
 pub mod ingest;
 
 pub mod decode;
 pub mod event;
 pub mod instruments;
 
+pub mod duty;
 pub mod ring;
 pub mod worker;
 

@@ -19,6 +19,24 @@ pub const RING_EVENTS: usize = 1 << 14;
 /// Events a worker takes from one ring before it looks at its commands and its other rings.
 pub const BATCH_EVENTS_MAX: usize = 256;
 
+/// Records that ingest takes of the client at once. While it handles them it looks neither at a stop nor at a full ring, whose overflow
+/// they go to; beyond a few dozen nothing is saved by more.
+pub const BATCH_RECORDS_MAX: usize = 64;
+
+/// Records that Kafka's client holds and the broker has not acknowledged, before egress takes no more from the workers: a minute and more of
+/// a busy desk's orders. Then workers present no more, input rings fill, and partitions pause.
+pub const UNACKNOWLEDGED_RECORDS_MAX: usize = 65_536;
+/// The same in bytes.
+pub const UNACKNOWLEDGED_BYTES_MAX: usize = 256 << 20;
+/// Records that Kafka's client may hold: never the limit that is met first.
+pub const PRODUCER_RECORDS_MAX: usize = 100_000;
+/// The same in KiB.
+pub const PRODUCER_KIB_MAX: usize = 2_000_000;
+/// Largest record that Kafka's client sends: a dead letter is as large as what it was made of.
+pub const PRODUCER_RECORD_BYTES_MAX: usize = 64 << 20;
+const _: () = assert!(UNACKNOWLEDGED_RECORDS_MAX < PRODUCER_RECORDS_MAX);
+const _: () = assert!(UNACKNOWLEDGED_BYTES_MAX + PRODUCER_RECORD_BYTES_MAX < PRODUCER_KIB_MAX << 10);
+
 /// Orders, denials and progress marks between a worker and egress.
 pub const OUTBOUND_RING: usize = 1 << 13;
 

@@ -42,7 +42,7 @@ impl Waker {
     /// Wakes the consumer if it sleeps. Call after publishing.
     #[inline]
     pub fn wake(&self) {
-        // Orders the ring's publication before the look at `sleeping`; pairs with the fence in `Waiter::wait`.
+        // Orders the ring's publication before the look at `sleeping`; pairs with the fence in `Waiter::sleep`.
         fence(SeqCst);
         let Shared { sleeping, thread } = &*self.shared;
         if sleeping.load(SeqCst)
@@ -77,25 +77,29 @@ impl Waiter {
         self.turns = 0;
     }
 
-    /// The last turn found nothing: waits as configured, at most `longest`, unless `ready` says that work has come.
+    /// The last turn found nothing: waits as configured, at most `longest`, unless `ready` says that work has come. `soon`: it is another thread
+    /// that gives work, not the network, so that it is worth while to look a few times more before sleeping.
     #[inline]
-    pub fn idle(&mut self, longest: Duration, ready: impl FnOnce() -> bool) {
+    pub fn idle(&mut self, longest: Duration, soon: bool, ready: impl FnOnce() -> bool) {
         self.turns = self.turns.saturating_add(1);
         match self.wait {
             Wait::Spin => std::hint::spin_loop(),
             Wait::Yield => thread::yield_now(),
-            Wait::Park if self.turns < TURNS_BEFORE_PARK => std::hint::spin_loop(),
-            Wait::Park => {
-                let sleeping = &self.waker.shared.sleeping;
-                sleeping.store(true, SeqCst);
-                // Orders the store before the last look at the rings: either the producer sees `sleeping`, or we see its event.
-                fence(SeqCst);
-                if !ready() {
-                    thread::park_timeout(longest);
-                }
-                sleeping.store(false, SeqCst);
-            }
+            Wait::Park if soon && self.turns < TURNS_BEFORE_PARK => std::hint::spin_loop(),
+            Wait::Park => self.sleep(longest, ready),
         }
+    }
+
+    /// Sleeps until it is woken, at most `longest`, unless `ready` says that work has come.
+    fn sleep(&mut self, longest: Duration, ready: impl FnOnce() -> bool) {
+        let sleeping = &self.waker.shared.sleeping;
+        sleeping.store(true, SeqCst);
+        // Orders the store before the last look at the rings: either the producer sees `sleeping`, or we see its event.
+        fence(SeqCst);
+        if !ready() {
+            thread::park_timeout(longest);
+        }
+        sleeping.store(false, SeqCst);
     }
 }
 
@@ -119,7 +123,7 @@ mod tests {
                         waiter.busy();
                     }
                     // A lost wake-up would hang here for the whole hour.
-                    Err(_) => waiter.idle(Duration::from_secs(3600), || !consumer.is_empty()),
+                    Err(_) => waiter.idle(Duration::from_secs(3600), true, || !consumer.is_empty()),
                 }
             }
         });

@@ -12,13 +12,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::admin::{self, Admin};
 use crate::app::{App, AppConfig, AppError, Deployment, Drained};
 use crate::assignment::{Assignments, PodConfig, PodError};
-use crate::ingest::FeedError;
 use crate::kafka::{AccessError, PropertiesError};
 use crate::lag::LagWatch;
 use crate::loading::{Loader, LoadingError};
 use crate::metrics::Metrics;
 use crate::registry::{Registry, RegistryConfig};
 use crate::sandbox::{Compiler, Sandbox, SandboxConfig, SandboxError};
+use crate::subscription::FeedError;
 use crate::supervisor::{SharedApp, Supervisor, lock};
 use crate::watch::Watch;
 

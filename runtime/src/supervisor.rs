@@ -11,10 +11,10 @@ use pinion_spec::strategy::TradingState;
 use crate::app::{App, Inbound};
 use crate::clock::mono_ns;
 use crate::egress::Undeliverable;
-use crate::ingest::{self, Rebalanced};
 use crate::instance::{InstanceId, Notice};
 use crate::limits::{COMMIT_INTERVAL_NS, FAULT_BACKOFF_NS, QUARANTINE_FAULTS, QUARANTINE_WINDOW_NS};
 use crate::sandbox::log::LogLevel;
+use crate::subscription::{self, Rebalanced};
 
 /// How long after a failure instances for new partitions are made again.
 const REBALANCE_RETRY_NS: u64 = 1_000_000_000;
@@ -212,7 +212,7 @@ impl Supervisor {
             self.commit_due = now + COMMIT_INTERVAL_NS;
             let consumers = lock(&self.app).as_ref().map_or_else(Vec::new, App::consumers);
             for consumer in consumers {
-                if let Err(error) = ingest::commit_moved(&consumer) {
+                if let Err(error) = subscription::commit_moved(&consumer) {
                     tracing::warn!(%error, "cannot commit offsets; trying again");
                 }
             }

@@ -5,7 +5,6 @@
 //! between two records and never inside one.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use pinion_spec::strategy::TradingState;
@@ -13,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::book::{Applied, Books};
 use crate::clock::mono_ns;
+use crate::duty::{Duty, Turned};
 use crate::egress::{OrderRoute, Outbound, Outbox};
 use crate::event::{Event, Origin, Stamp};
 use crate::fence::Fence;
@@ -21,7 +21,6 @@ use crate::instance::{Instance, InstanceId, Notice, ReadyGuest, Turn};
 use crate::journal::{Entry, Scribe};
 use crate::limits::{BATCH_EVENTS_MAX, EVENT_INTENTS_MAX, IDLE_NS_MAX, PARK_NS_MAX, QUIET_NS, REPORT_INTERVAL_NS};
 use crate::metrics::{Recorder, ShardMetrics, WorkerMetrics};
-use crate::ring::{Wait, Waiter, Waker};
 use crate::risk::Limits;
 
 /// Names a feed in this process; never used twice.
@@ -171,10 +170,8 @@ pub struct WorkerParts {
     pub outbox: Outbox,
     /// `queue`.
     pub queue: Recorder,
-    /// How it waits.
-    pub wait: Wait,
-    /// Wakes it.
-    pub waker: Waker,
+    /// Egress has its turn after each record that causes something, and not at its own time: they share a thread.
+    pub shares: bool,
     /// Until when it may act.
     pub fence: Fence,
     /// Where it notes what it presents.
@@ -188,12 +185,14 @@ pub struct Worker {
     notices: Sender<Notice>,
     outbox: Outbox,
     queue: Recorder,
-    waiter: Waiter,
+    shares: bool,
     ports: Vec<Port>,
     instances: Vec<Option<Box<Instance>>>,
     meter: Meter,
     killed: Vec<u64>,
     draining: bool,
+    /// Every instance has been stopped.
+    stopped: bool,
     fence: Fence,
     /// The lease ran out: nothing more is done, whatever comes.
     fenced: bool,
@@ -201,8 +200,60 @@ pub struct Worker {
     scribe: Scribe,
 }
 
+impl Duty for Worker {
+    fn turn(&mut self) -> Turned {
+        let began = mono_ns();
+        let mut worked = !self.outbox.is_flushed() && self.outbox.flush();
+        // A record that is under way is finished first: no command falls inside one, and no timer.
+        let under_way = self.ports.iter().position(|port| port.within);
+        match under_way {
+            Some(index) => worked |= self.take_batch(index),
+            None => {
+                self.take_commands();
+                for index in 0..self.ports.len() {
+                    worked |= self.take_batch(index);
+                }
+            }
+        }
+        if self.fenced {
+            return Turned::Over;
+        }
+        if began >= self.report_due_ns {
+            self.report_due_ns = began + REPORT_INTERVAL_NS;
+            self.instances.iter_mut().flatten().for_each(|instance| instance.report(&self.notices));
+            self.scribe.flush();
+        }
+        if worked {
+            self.metrics.busy_ns.add(mono_ns() - began);
+            return Turned::Worked;
+        }
+        if self.fence.is_passed(began) && !self.ports.is_empty() {
+            return Turned::Over;
+        }
+        if under_way.is_some() {
+            return Turned::Idle(PARK_NS_MAX);
+        }
+        if self.draining && self.outbox.is_flushed() {
+            if !self.stopped {
+                self.stopped = true;
+                self.stop_all();
+                return Turned::Worked;
+            }
+            return Turned::Over;
+        }
+        let longest = self.tick();
+        self.scribe.flush();
+        Turned::Idle(longest)
+    }
+
+    fn is_ready(&self) -> bool {
+        let has_room = self.outbox.has_room(EVENT_INTENTS_MAX);
+        !self.commands.is_empty() || (has_room && self.ports.iter().any(|port| !port.ring.is_empty()))
+    }
+}
+
 impl Worker {
-    /// On the thread that will run it.
+    /// Without feeds and instances: they come by commands.
     #[must_use]
     pub fn new(parts: WorkerParts) -> Self {
         Self {
@@ -211,12 +262,13 @@ impl Worker {
             notices: parts.notices,
             outbox: parts.outbox,
             queue: parts.queue,
-            waiter: Waiter::new(parts.waker, parts.wait),
+            shares: parts.shares,
             ports: Vec::new(),
             instances: Vec::new(),
             meter: Meter::default(),
             killed: Vec::new(),
             draining: false,
+            stopped: false,
             fence: parts.fence,
             fenced: false,
             report_due_ns: 0,
@@ -224,60 +276,23 @@ impl Worker {
         }
     }
 
-    /// Runs until drained, or until the control plane is gone.
-    pub fn run(mut self) {
-        loop {
-            self.take_commands();
-            let began = mono_ns();
-            let mut worked = false;
-            for index in 0..self.ports.len() {
-                worked |= self.take_batch(index);
-            }
-            if self.fenced {
-                return;
-            }
-            if began >= self.report_due_ns {
-                self.report_due_ns = began + REPORT_INTERVAL_NS;
-                self.instances.iter_mut().flatten().for_each(|instance| instance.report(&self.notices));
-                self.scribe.flush();
-            }
-            if worked {
-                self.metrics.busy_ns.add(mono_ns() - began);
-                self.waiter.busy();
-                continue;
-            }
-            if self.fence.is_passed(began) && !self.ports.is_empty() {
-                return;
-            }
-            if self.draining {
-                self.stop_all();
-                return;
-            }
-            let longest = Duration::from_nanos(self.tick());
-            self.scribe.flush();
-            let (ports, commands) = (&self.ports, &self.commands);
-            self.waiter.idle(longest, || !commands.is_empty() || ports.iter().any(|port| !port.ring.is_empty()));
-        }
-    }
-
     /// Presents up to a batch of one feed's events, to the end of a record. True if there were any.
     fn take_batch(&mut self, index: usize) -> bool {
         let mut taken = 0;
-        let mut whole = true;
-        while taken < BATCH_EVENTS_MAX || !whole {
-            if whole && !self.outbox.has_room(EVENT_INTENTS_MAX) {
-                self.metrics.egress_full.add(1);
-                break;
-            }
-            let Ok(event) = self.ports[index].ring.pop() else {
-                if whole {
+        loop {
+            let within = self.ports[index].within;
+            if !within {
+                let is_full = taken >= BATCH_EVENTS_MAX || (self.shares && self.outbox.holds_any());
+                if is_full {
                     break;
                 }
-                // The rest of a record larger than the ring's room is on its way.
-                std::hint::spin_loop();
-                continue;
-            };
-            whole = event.is_last();
+                if !self.outbox.has_room(EVENT_INTENTS_MAX) {
+                    self.metrics.egress_full.add(1);
+                    break;
+                }
+            }
+            // Within a record that is larger than the ring's room: the rest of it is on its way.
+            let Ok(event) = self.ports[index].ring.pop() else { break };
             taken += 1;
             self.present(index, &event);
             if self.fenced {

@@ -13,6 +13,7 @@ const LAYERS: [(&[&str], &[&str]); 7] = [
         &["rdkafka"],
         &[
             "runtime/src/ingest",
+            "runtime/src/subscription",
             "runtime/src/egress",
             "runtime/src/kafka",
             "cli/src/publish",

@@ -48,6 +48,7 @@ mod scaling;
 mod secured;
 mod stage;
 mod tenancy;
+mod threads;
 mod too_large;
 mod venue_books;
 mod whole_way;

@@ -3,12 +3,13 @@
 //! For promises about the worker itself: same events in, same order bytes out, whatever the guest is made of.
 
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 use crossbeam_channel::{Receiver, Sender};
 use pinion_runtime::app::strategy_route;
 use pinion_runtime::book::Books;
 use pinion_runtime::clock::mono_ns;
+use pinion_runtime::duty::{Crew, Standing};
 use pinion_runtime::egress::{OrderIdentity, Outbound, Outbox};
 use pinion_runtime::event::{Event, Stamp};
 use pinion_runtime::fence::Fence;
@@ -38,7 +39,7 @@ pub struct Rig {
     waker: Waker,
     events: rtrb::Producer<Event>,
     outbound: rtrb::Consumer<Outbound>,
-    thread: Option<JoinHandle<()>>,
+    standing: Standing,
     orders: Vec<u8>,
     messages: u64,
     metrics: Vec<Arc<StrategyMetrics>>,
@@ -159,22 +160,19 @@ impl Rig {
         let (outbound_sender, outbound) = rtrb::RingBuffer::new(OUTBOUND_RING);
         let (queue, queue_reader) = recorder();
         let metrics = Arc::new(WorkerMetrics::new(0, queue_reader));
-        let waker = Waker::default();
         let parts = WorkerParts {
             metrics: Arc::clone(&metrics),
             commands: command_receiver,
             notices: notice_sender,
             outbox: Outbox::new(outbound_sender, Waker::default(), metrics),
             queue,
-            wait,
-            waker: waker.clone(),
+            shares: false,
             fence,
             scribe: Scribe::default(),
         };
-        let thread = thread::spawn(move || {
-            on_worker();
-            Worker::new(parts).run();
-        });
+        let crew = Crew::start("worker".to_owned(), wait, on_worker).unwrap();
+        let waker = crew.waker().clone();
+        let standing = crew.add(Box::new(Worker::new(parts)));
         let books = Box::new(Books::new(resync));
         commands
             .send(Command::AddFeed(Box::new(FeedPort {
@@ -191,7 +189,7 @@ impl Rig {
             waker,
             events,
             outbound,
-            thread: Some(thread),
+            standing,
             orders: Vec::new(),
             messages: 0,
             metrics: Vec::new(),
@@ -316,13 +314,12 @@ impl Rig {
         // A worker whose lease has run out has ended by itself.
         let _ = self.commands.send(Command::Drain);
         self.waker.wake();
-        let thread = self.thread.take().unwrap();
-        while !thread.is_finished() {
+        while !self.standing.is_over() {
             if !self.take() {
                 thread::yield_now();
             }
         }
-        thread.join().unwrap();
+        assert!(self.standing.wait(), "the worker has died");
         self.take();
         std::mem::take(&mut self.orders)
     }

@@ -26,7 +26,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use clap::Args;
-use pinion_runtime::app::AppConfig;
+use pinion_runtime::app::{self, AppConfig};
 use pinion_runtime::args::default_cache;
 use pinion_runtime::clock::{mono_ns, wall_ns};
 use pinion_runtime::fence::Fence;
@@ -150,6 +150,7 @@ fn flow(args: &DemoArgs, view: bool, log: &log::Kept) -> Result<Summary, CliErro
             kafka: broker.kafka().clone(),
             pin: Pin::Auto,
             wait: Wait::Park,
+            threads: app::Threads::Auto,
             workers: 1,
             fence: Fence::default(),
             journal: None,

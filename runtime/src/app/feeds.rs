@@ -11,36 +11,55 @@ use pinion_spec::assignment::AssignedShard;
 use pinion_spec::strategy::{AssignmentMode, Strategy, TradingState};
 
 use super::strategy::{InstanceHandle, StrategyHandle, order_hash};
-use super::{App, AppError, Deployment, SETTLE_MAX, Shards, spawn};
+use super::{App, AppError, Deployment, SETTLE_MAX, Shards, crew, spawn};
 use crate::book::Books;
 use crate::clock::mono_ns;
 use crate::decode::Decoder;
+use crate::duty::Standing;
 use crate::egress::{EgressCommand, EgressRecorders};
-use crate::ingest::{
-    self, Change, FeedCommand, FeedConsumer, FeedInput, FeedParts, FeedResult, Ingest, Place, Quiet, Target,
-};
+use crate::ingest::{FeedInput, Ingest, IngestParts, Place, Quiet, Target};
 use crate::instance::{Instance, InstanceId};
 use crate::instruments::{Instrument, SymbolError};
 use crate::journal::{Entry, Load};
 use crate::kafka::Kafka;
+use crate::kafka::queue::Queue;
 use crate::limits::RING_EVENTS;
 use crate::metrics::{FeedMetrics, PartitionsMetrics, Recorder, SentMetrics, StrategyMetrics, recorder};
 use crate::offsets::Offsets;
 use crate::plan::{self, FeedPlan, Shard};
+use crate::ring::{Wait, Waker};
+use crate::subscription::{
+    self, Change, FeedCommand, FeedConsumer, FeedResult, Reader, Subscription, SubscriptionParts,
+};
 use crate::worker::{Command, FeedId, FeedPort, Scope};
 
 /// One feed, as the control plane knows it.
 pub(super) struct FeedHandle {
     pub(super) id: FeedId,
     pub(super) group: String,
-    pub(super) stop: Arc<AtomicBool>,
-    pub(super) thread: JoinHandle<()>,
+    stop: Arc<AtomicBool>,
+    pub(super) subscription: JoinHandle<()>,
+    pub(super) ingest: Standing,
+    /// Wakes ingest.
+    waker: Waker,
     pub(super) consumer: Arc<FeedConsumer>,
     offsets: Arc<Offsets>,
     metrics: Arc<FeedMetrics>,
     commands: Sender<FeedCommand>,
     /// By topic: whether every worker sees all of it.
     broadcast: Vec<bool>,
+}
+
+impl FeedHandle {
+    /// Asks it to end.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    fn has_ended(&self) -> bool {
+        self.subscription.is_finished() && self.ingest.is_over()
+    }
 }
 
 /// A feed that has been opened and not begun.
@@ -106,7 +125,7 @@ impl GivingUp {
             Ok(Err(error)) => tracing::warn!(%error, "cannot stop reading partitions"),
             Err(_) => tracing::warn!("a feed has not stopped reading in time"),
         }
-        ingest::finish(&self.consumer, &self.offsets, &self.places, longest);
+        subscription::finish(&self.consumer, &self.offsets, &self.places, longest);
     }
 }
 
@@ -157,7 +176,7 @@ impl App {
         let inputs = feed_inputs(plan, &declared)?;
         let metrics = Arc::new(FeedMetrics::new(plan.group.clone(), recorder().1, recorder().1));
         let outputs = outputs(strategy).collect();
-        let (_, partitions) = ingest::open(kafka, &plan.group, &inputs, &outputs, &metrics)?;
+        let (_, partitions) = subscription::open(kafka, &plan.group, &inputs, &outputs, &metrics)?;
         let shards = plan::shards(strategy, plan, &partitions)?;
         Ok(u16::try_from(shards.len()).unwrap_or(u16::MAX))
     }
@@ -172,7 +191,7 @@ impl App {
         let (decode, decode_reader) = recorder();
         let metrics = Arc::new(FeedMetrics::new(plan.group.clone(), broker_reader, decode_reader));
         let outputs = members.iter().flat_map(|member| outputs(&member.strategy)).collect();
-        let (consumer, partitions) = ingest::open(&self.config.kafka, &plan.group, &inputs, &outputs, &metrics)?;
+        let (consumer, partitions) = subscription::open(&self.config.kafka, &plan.group, &inputs, &outputs, &metrics)?;
         let input_topics: Arc<[String]> = inputs.iter().map(|input| input.topic.clone()).collect();
         let mut strategies = Vec::with_capacity(members.len());
         for (member, declared) in members.into_iter().zip(declared) {
@@ -283,29 +302,54 @@ impl App {
         let _ = feed.metrics.partitions.set(PartitionsMetrics::new(&feed.partitions, &broadcast));
         self.metrics.add_feed(Arc::clone(&feed.metrics));
         let stop = Arc::new(AtomicBool::new(false));
-        let parts = FeedParts {
+        let own_crew = match &self.crew {
+            Some(_) => None,
+            None => Some(crew(format!("ingest-{}", id.0), Wait::Park, || {})?),
+        };
+        let Some(crew) = own_crew.as_ref().or(self.crew.as_ref()) else { unreachable!("one of the two") };
+        let waker = crew.waker().clone();
+        let records = Arc::new(Queue::for_records(Arc::clone(&feed.consumer), waker.clone()));
+        let (reader_commands, asked) = crossbeam_channel::unbounded();
+        let subscription = Subscription::new(SubscriptionParts {
             id,
             consumer: Arc::clone(&feed.consumer),
-            inputs: feed.inputs,
+            records: Arc::clone(&records),
+            topics: feed.inputs.iter().map(|input| (input.topic.clone(), input.start)).collect(),
             assignment: feed.plan.assignment,
-            targets,
-            places,
+            places: places.clone(),
             commands: command_receiver,
+            reader: Reader { commands: reader_commands, waker: waker.clone() },
+            offsets: Arc::clone(&offsets),
+            metrics: Arc::clone(&feed.metrics),
+            rebalances: self.rebalances.clone(),
+            stop: Arc::clone(&stop),
+        });
+        let ingest = crew.add(Box::new(Ingest::new(IngestParts {
+            id,
+            consumer: Arc::clone(&feed.consumer),
+            records,
+            inputs: feed.inputs,
+            targets,
+            ahead: if self.crew.is_some() { 0 } else { RING_EVENTS },
+            places,
+            commands: asked,
             dead_letters: self.dead_letters.clone(),
+            egress: self.egress_waker.clone(),
             offsets: Arc::clone(&offsets),
             metrics: Arc::clone(&feed.metrics),
             broker: feed.broker,
             decode: feed.decode,
             quiet,
-            rebalances: self.rebalances.clone(),
             stop: Arc::clone(&stop),
-        };
-        let thread = spawn(format!("ingest-{}", id.0), move || Ingest::new(parts).run())?;
+        })));
+        let subscription = spawn(format!("feed-{}", id.0), move || subscription.run())?;
         self.feeds.push(FeedHandle {
             id,
             group: feed.plan.group,
             stop,
-            thread,
+            subscription,
+            ingest,
+            waker,
             consumer: feed.consumer,
             offsets,
             metrics: feed.metrics,
@@ -508,15 +552,15 @@ impl App {
     /// Reads no more of a feed whose last strategy goes, and finishes and commits what was read.
     pub(super) fn stop_feed(&mut self, id: FeedId) {
         let Some(feed) = self.feeds.iter().find(|feed| feed.id == id) else { return };
-        feed.stop.store(true, Ordering::Release);
+        feed.stop();
         let until = mono_ns() + u64::try_from(SETTLE_MAX.as_nanos()).unwrap_or(u64::MAX);
         // At most one poll, and room in the rings for what it returned.
-        while !feed.thread.is_finished() && mono_ns() < until {
+        while !feed.has_ended() && mono_ns() < until {
             std::thread::park_timeout(Duration::from_millis(1));
         }
         // Without a broker there is nothing to wait for, and after the end of the lease the offsets are a successor's.
         if feed.metrics.connected.get() != 0 && !self.config.fence.is_passed(mono_ns()) {
-            ingest::finish(&feed.consumer, &feed.offsets, &feed.offsets.all(), SETTLE_MAX);
+            subscription::finish(&feed.consumer, &feed.offsets, &feed.offsets.all(), SETTLE_MAX);
         }
     }
 
@@ -525,7 +569,7 @@ impl App {
         let Some(index) = self.feeds.iter().position(|feed| feed.id == id) else { return };
         let feed = self.feeds.remove(index);
         // A panic has been said already.
-        let _ = feed.thread.join();
+        let _ = (feed.subscription.join(), feed.ingest.wait());
         self.send_all(|| Command::RemoveFeed(id));
         self.to_egress(EgressCommand::RemoveFeed(id));
         self.metrics.remove_feed(&feed.metrics);

@@ -9,7 +9,6 @@ mod strategy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -19,9 +18,9 @@ use pinion_spec::scaling::Scaling;
 use pinion_spec::strategy::{Risk, Strategy, TradingState};
 
 use crate::clock::mono_ns;
+use crate::duty::{Crew, Standing};
 use crate::egress::{DeadLetter, Egress, EgressCommand, EgressMetrics, EgressParts, Outbox, Undeliverable};
 use crate::fence::Fence;
-use crate::ingest::{self, FeedConsumer, FeedError, Rebalanced};
 use crate::instance::{InstanceId, Notice};
 use crate::instruments::SymbolError;
 use crate::journal::{Entry, JournalConfig, Scribe, Writer, WriterCommand};
@@ -32,6 +31,7 @@ use crate::pin::{self, Pin};
 use crate::plan::PlanError;
 use crate::ring::{Wait, Waker};
 use crate::sandbox::{Fault, Module};
+use crate::subscription::{self, FeedConsumer, FeedError, Rebalanced};
 use crate::worker::{Command, Scope, Worker, WorkerParts};
 pub use changes::{LimitsChanged, Overview, Tradable, Which};
 use feeds::FeedHandle;
@@ -47,12 +47,24 @@ pub struct AppConfig {
     pub pin: Pin,
     /// How workers wait.
     pub wait: Wait,
+    /// Who shares a thread.
+    pub threads: Threads,
     /// How many workers, at most [`WORKERS_MAX`].
     pub workers: usize,
     /// Until when the process may act.
     pub fence: Fence,
     /// Where the workers' journals go.
     pub journal: Option<JournalConfig>,
+}
+
+/// Which threads an event's way takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Threads {
+    /// Ingest and egress share the worker's, where there is one worker: one wake-up an event, and no hop.
+    #[default]
+    Auto,
+    /// Each feed's ingest, each worker and egress have a thread of their own: more events a second where there are cores for them.
+    Dedicated,
 }
 
 /// A strategy and its module, ready to run.
@@ -194,7 +206,7 @@ pub enum AppError {
 struct WorkerHandle {
     commands: Sender<Command>,
     waker: Waker,
-    thread: JoinHandle<()>,
+    standing: Standing,
 }
 
 /// A way to the workers that needs nothing of the app.
@@ -259,9 +271,11 @@ pub struct App {
     workers: Vec<WorkerHandle>,
     feeds: Vec<FeedHandle>,
     pub(crate) strategies: BTreeMap<(String, String), StrategyHandle>,
+    /// The thread that does everything, where one does; it may get more to do.
+    crew: Option<Crew>,
     egress: Sender<EgressCommand>,
     egress_waker: Waker,
-    egress_thread: JoinHandle<()>,
+    egress_standing: Standing,
     journal: Option<Journal>,
     dead_letters: Sender<DeadLetter>,
     rebalances: Sender<Rebalanced>,
@@ -290,6 +304,10 @@ pub struct Inbound {
     pub rebalances: Receiver<Rebalanced>,
 }
 
+fn crew(name: String, wait: Wait, begin: impl FnOnce() + Send + 'static) -> Result<Crew, AppError> {
+    Crew::start(name.clone(), wait, begin).map_err(|source| AppError::Thread { name, source })
+}
+
 fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, AppError> {
     thread::Builder::new().name(name.clone()).spawn(run).map_err(|source| AppError::Thread { name, source })
 }
@@ -306,7 +324,6 @@ impl App {
         let (dead_letters, dead_letter_receiver) = crossbeam_channel::bounded(DEAD_LETTERS_MAX);
         let (rebalance_sender, rebalances) = crossbeam_channel::unbounded();
         let (egress, egress_commands) = crossbeam_channel::unbounded();
-        let egress_waker = Waker::default();
         let egress_metrics = Arc::new(EgressMetrics::default());
         let parts = EgressParts {
             kafka: config.kafka.clone(),
@@ -314,22 +331,36 @@ impl App {
             dead_letters: dead_letter_receiver,
             failures: failure_sender,
             metrics: Arc::clone(&egress_metrics),
-            waker: egress_waker.clone(),
             fence: config.fence.clone(),
         };
         // librdkafka's threads inherit the affinity of the thread that makes the client: this one, which is not pinned.
-        let made = Egress::new(parts).map_err(AppError::Producer)?;
-        let egress_thread = spawn("egress".to_owned(), move || made.run())?;
+        let made = Box::new(Egress::new(parts).map_err(AppError::Producer)?);
         let journal = start_journal(config.journal.as_ref())?;
-        let mut workers = Vec::with_capacity(config.workers);
+        let shares = config.threads == Threads::Auto && cores.len() == 1;
+        let mut crews = Vec::with_capacity(config.workers);
+        let mut parts = Vec::with_capacity(config.workers);
         for (index, core) in cores.into_iter().enumerate() {
-            let (outbound, consumer) = rtrb::RingBuffer::new(OUTBOUND_RING);
-            let (commands, command_receiver) = crossbeam_channel::unbounded();
             let (queue, queue_reader) = recorder();
             let worker_metrics = Arc::new(WorkerMetrics::new(index, queue_reader));
             metrics.add_worker(Arc::clone(&worker_metrics));
+            let of_thread = Arc::clone(&worker_metrics);
+            crews.push(crew(format!("worker-{index}"), config.wait, move || {
+                let given = pin::pin_current(core);
+                of_thread.thread.set(rustix::thread::gettid().as_raw_nonzero().get().into());
+                tracing::info!(worker = index, asked = ?core, ?given, "worker runs");
+            })?);
+            parts.push((worker_metrics, queue));
+        }
+        // What an event meets last is added first.
+        let own_crew = if shares { None } else { Some(crew("egress".to_owned(), Wait::Park, || {})?) };
+        let Some(egress_crew) = own_crew.as_ref().or(crews.first()) else { unreachable!("there is a worker") };
+        let egress_waker = egress_crew.waker().clone();
+        let egress_standing = egress_crew.add(made);
+        let mut workers = Vec::with_capacity(config.workers);
+        for (crew, (worker_metrics, queue)) in crews.iter().zip(parts) {
+            let (outbound, consumer) = rtrb::RingBuffer::new(OUTBOUND_RING);
+            let (commands, command_receiver) = crossbeam_channel::unbounded();
             let _ = egress.send(EgressCommand::AddWorker(consumer));
-            let waker = Waker::default();
             let scribe = match &journal {
                 Some(journal) => {
                     let (scribe, ring) = Scribe::new(Arc::clone(&worker_metrics));
@@ -338,24 +369,17 @@ impl App {
                 }
                 None => Scribe::default(),
             };
-            let parts = WorkerParts {
+            let worker = Worker::new(WorkerParts {
                 metrics: Arc::clone(&worker_metrics),
                 commands: command_receiver,
                 notices: notice_sender.clone(),
-                outbox: Outbox::new(outbound, egress_waker.clone(), Arc::clone(&worker_metrics)),
+                outbox: Outbox::new(outbound, egress_waker.clone(), worker_metrics),
                 queue,
-                wait: config.wait,
-                waker: waker.clone(),
+                shares,
                 fence: config.fence.clone(),
                 scribe,
-            };
-            let thread = spawn(format!("worker-{index}"), move || {
-                let given = pin::pin_current(core);
-                parts.metrics.thread.set(rustix::thread::gettid().as_raw_nonzero().get().into());
-                tracing::info!(worker = index, asked = ?core, ?given, "worker runs");
-                Worker::new(parts).run();
-            })?;
-            workers.push(WorkerHandle { commands, waker, thread });
+            });
+            workers.push(WorkerHandle { commands, waker: crew.waker().clone(), standing: crew.add(Box::new(worker)) });
         }
         let app = Self {
             config,
@@ -364,9 +388,10 @@ impl App {
             workers,
             feeds: Vec::new(),
             strategies: BTreeMap::new(),
+            crew: if shares { crews.pop() } else { None },
             egress,
             egress_waker,
-            egress_thread,
+            egress_standing,
             journal,
             dead_letters,
             rebalances: rebalance_sender,
@@ -690,9 +715,10 @@ impl App {
     /// Whether all threads of the flow still run.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        let threads =
-            self.workers.iter().map(|worker| &worker.thread).chain(self.feeds.iter().map(|feed| &feed.thread));
-        threads.chain([&self.egress_thread]).all(|thread| !thread.is_finished())
+        let workers = self.workers.iter().map(|worker| &worker.standing);
+        let duties = workers.chain(self.feeds.iter().map(|feed| &feed.ingest)).chain([&self.egress_standing]);
+        let subscribed = |feed: &FeedHandle| !feed.subscription.is_finished();
+        duties.into_iter().all(|standing| !standing.is_over()) && self.feeds.iter().all(subscribed)
     }
 
     /// Ends everything from left to right: reading, rings, guests, acknowledgements, the last commit.
@@ -700,17 +726,17 @@ impl App {
     pub fn drain(self) -> Drained {
         let until_ns = mono_ns() + DRAIN_SECONDS_MAX * 1_000_000_000;
         let mut died = !self.is_alive();
-        self.feeds.iter().for_each(|feed| feed.stop.store(true, Ordering::Release));
+        self.feeds.iter().for_each(FeedHandle::stop);
         let consumers = self.consumers();
         for feed in self.feeds {
-            died |= !joined(feed.thread);
+            died |= !joined(feed.subscription) | !feed.ingest.wait();
         }
         for worker in &self.workers {
             let _ = worker.commands.send(Command::Drain);
             worker.waker.wake();
         }
         for worker in self.workers {
-            died |= !joined(worker.thread);
+            died |= !worker.standing.wait();
         }
         if let Some(journal) = self.journal {
             let _ = journal.commands.send(WriterCommand::Finish);
@@ -722,13 +748,13 @@ impl App {
         let left = Duration::from_nanos(until_ns.saturating_sub(mono_ns())) + SETTLE_MAX;
         let unacknowledged = answers.recv_timeout(left).unwrap_or(usize::MAX);
         if unacknowledged == 0 {
-            died |= !joined(self.egress_thread);
+            died |= !self.egress_standing.wait();
         }
         let (mut gone, mut uncommitted) = (false, 0);
         for consumer in consumers {
             // They share their brokers: what one has waited for in vain, the others need not.
             if !gone {
-                let Err(error) = ingest::commit_all(&consumer) else { continue };
+                let Err(error) = subscription::commit_all(&consumer) else { continue };
                 gone = kafka::is_unreachable(&error);
                 tracing::error!(%error, "the last commit failed; records since the one before are read again");
             }

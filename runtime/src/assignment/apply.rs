@@ -13,12 +13,12 @@ use super::pulls::Pending;
 use super::{Assignments, effective, scope_of};
 use crate::app::{App, AppError, Deployment, Held, Shards};
 use crate::args::chain;
-use crate::ingest::FeedError;
 use crate::kafka::AccessError;
 use crate::limits::DRAIN_SECONDS_MAX;
 use crate::modules::ModulesError;
 use crate::registry::RegistryError;
 use crate::sandbox::{LoadError, Module};
+use crate::subscription::FeedError;
 use crate::supervisor::lock;
 
 /// Namespace and name.

@@ -34,7 +34,12 @@ use crate::limits::{RECORD_BYTES_MAX, RECORD_EVENTS_MAX};
 
 /// Kafka header in which a publisher of captured data says when a record was captured: wall ns in ASCII decimal digits. Absent:
 /// Kafka's own timestamp counts.
-pub const TS_RECV_HEADER: &str = "pinion-ts-recv";
+pub const TS_RECV_HEADER: &str = match TS_RECV_HEADER_C.to_str() {
+    Ok(name) => name,
+    Err(_) => unreachable!(),
+};
+/// The same, as librdkafka asks for it.
+pub(crate) const TS_RECV_HEADER_C: &std::ffi::CStr = c"pinion-ts-recv";
 
 /// What [`TS_RECV_HEADER`] says; `None` for anything but plain digits that fit.
 #[must_use]

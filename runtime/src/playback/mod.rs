@@ -31,7 +31,6 @@ use crate::journal::Scribe;
 use crate::limits::QUARANTINE_WINDOW_NS;
 use crate::metrics::{ShardMetrics, StrategyMetrics, WorkerMetrics, recorder};
 use crate::plan::{self, FeedPlan};
-use crate::ring::{Wait, Waker};
 use crate::sandbox::{FaultKind, Module};
 use crate::supervisor::{Verdict, after_faults, say};
 use crate::worker::{Command, FeedId, FeedPort, Scope, Worker, WorkerParts};
@@ -466,8 +465,7 @@ fn worker() -> (Worker, Receiver<Notice>) {
         notices: notice_sender,
         outbox: Outbox::kept(),
         queue,
-        wait: Wait::Park,
-        waker: Waker::default(),
+        shares: false,
         fence: Fence::default(),
         scribe: Scribe::default(),
     };
