@@ -211,8 +211,9 @@ pub const QUARANTINE_WINDOW_NS: u64 = 60_000_000_000;
 /// First back-off after a fault; doubles with each until the quarantine.
 pub const FAULT_BACKOFF_NS: u64 = 50_000_000;
 
-/// Period of the clock that stops a runaway guest. A call ends at most three periods after its budget.
-pub const EPOCH_PERIOD_NS: u64 = 1_000_000;
+/// Period of the clock that stops a runaway guest. A call ends at most two periods after its budget: one until it is looked at, one that others
+/// may have had of what it seems to have had. A shorter one costs: each wake-up is 10 µs of a core.
+pub const EPOCH_PERIOD_NS: u64 = 1_500_000;
 
 /// CPU time of the cold callbacks (`on-init`, `on-start`, `on-stop`), whatever the budget: they may parse and allocate.
 pub const COLD_CALL_NS_MAX: u64 = 1_000_000_000;

@@ -387,7 +387,7 @@ pub enum FeedError {
 /// How often partitions are led to their queue again: how long one that comes back may keep its records at most.
 const LEAD_NS: u64 = 200_000_000;
 /// How long one poll of the client waits: how late a command is noticed.
-const POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(100);
 
 /// Makes a feed's consumer, and says how many partitions each of its topics has. Blocks while it asks the broker, also whether
 /// `outputs` are there and may be written to: an order for a topic that is not there would be refused half a minute after it was

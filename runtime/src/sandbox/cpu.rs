@@ -51,8 +51,8 @@ pub(super) struct Allowance {
 
 impl Allowance {
     pub(super) const fn new(cpu_ns: u64) -> Self {
-        // One tick more than the budget's periods, because the current one is already under way.
-        Self { cpu_ns, ticks: cpu_ns.div_ceil(EPOCH_PERIOD_NS) + 1 }
+        // The current period is under way, so the last of these may come before the budget is used up; then the call goes on.
+        Self { cpu_ns, ticks: if cpu_ns == 0 { 1 } else { cpu_ns.div_ceil(EPOCH_PERIOD_NS) } }
     }
 
     /// For a callback on the hot path.
@@ -166,14 +166,20 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_never_comes_before_the_budget() {
-        for budget_ns in [1, EPOCH_PERIOD_NS - 1, EPOCH_PERIOD_NS, EPOCH_PERIOD_NS + 1, 50 * EPOCH_PERIOD_NS] {
-            let ticks = Allowance::new(budget_ns).ticks;
+    fn a_call_is_looked_at_within_a_period_of_its_budget_and_never_stopped_before_it() {
+        for budget_ns in [0, 1, EPOCH_PERIOD_NS - 1, EPOCH_PERIOD_NS, EPOCH_PERIOD_NS + 1, 50 * EPOCH_PERIOD_NS] {
             // The first tick comes anywhere between at once and a whole period from now.
-            assert!((ticks - 1) * EPOCH_PERIOD_NS >= budget_ns, "{budget_ns}");
-            assert!(ticks * EPOCH_PERIOD_NS < budget_ns + 2 * EPOCH_PERIOD_NS, "{budget_ns}");
+            for first_ns in [0, EPOCH_PERIOD_NS / 2, EPOCH_PERIOD_NS] {
+                let mut at_ns = first_ns + (Allowance::new(budget_ns).ticks - 1) * EPOCH_PERIOD_NS;
+                while let Some(ticks) = goes_on(budget_ns, at_ns) {
+                    assert!(at_ns < budget_ns);
+                    at_ns += ticks * EPOCH_PERIOD_NS;
+                }
+                assert!(at_ns >= budget_ns && at_ns <= budget_ns + EPOCH_PERIOD_NS, "{budget_ns}: {at_ns}");
+            }
         }
     }
+
     #[test]
     fn what_the_thread_did_before_the_tick_is_not_counted_against_the_call() {
         let tick = Arc::new(AtomicU64::new(0));
