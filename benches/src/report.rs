@@ -67,7 +67,7 @@ Generated from the files in [`benches/results/`](../benches/results) by `make be
   neighbours with a 95 % interval (percentile bootstrap). Absolute numbers are information: they are of this machine.
 - **A control each time.** The two blocks in the middle of four are of one side. Where the interval of their ratio leaves 1.00 by more
   than 2 %, the row is INCONCLUSIVE, whatever it says. So it is where more than 30 % of the fours are dropped, because over 1 % of the time was
-  stolen or the thread was put aside more than 100 times a second: both were fixed before anything was measured.
+  stolen or the thread was put aside more than 100 times a second by others than the process's own threads: both were fixed before anything was measured.
 - **Met and missed** are said only where all of the interval lies on that side of the goal.
 - **What is there is seen.** A control row adds 50 ns to a call and must find them.
 - **Decisions are compared.** Where a row holds a strategy against a floor, both must send the same orders, hashed; else the row is void.

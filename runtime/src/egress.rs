@@ -213,6 +213,10 @@ impl Outbox {
     /// Moves on what waits for room. False if there was none.
     pub fn flush(&mut self) -> bool {
         let Way::Ring { ring, overflow, waker, .. } = &mut self.0 else { return false };
+        if ring.is_abandoned() {
+            // Egress is gone, and with it whoever would send them.
+            overflow.clear();
+        }
         let mut moved = false;
         while ring.slots() > 0
             && let Some(outbound) = overflow.pop_front()
