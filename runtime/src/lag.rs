@@ -1,4 +1,4 @@
-//! Looks where the logs of paused partitions end. A partition is paused while its worker is behind, and then nothing that is fetched says
+//! Looks where the logs of partitions end whose worker is behind. Of those nothing is fetched for a while, and nothing that is fetched says
 //! how far: a load that has doubled meanwhile would look like one that has gone.
 //!
 //! A thread of its own, because each look waits for the broker.
@@ -28,7 +28,7 @@ impl LagWatch {
         while !self.stop.load(Ordering::Acquire) {
             // Not kept over the wait: whoever ends a feed drops its consumer, and the last to drop it closes it.
             let consumers = lock(app).as_ref().map_or_else(Vec::new, App::consumers);
-            consumers.iter().for_each(|consumer| subscription::look_at_paused(consumer));
+            consumers.iter().for_each(|consumer| subscription::look_at_ends(consumer));
             drop(consumers);
             std::thread::park_timeout(EVERY);
         }

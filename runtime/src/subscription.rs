@@ -171,8 +171,8 @@ impl ClientContext for FeedContext {
         for (topic, partitions) in &statistics.topics {
             for (partition, figures) in &partitions.partitions {
                 let Some((topic, partition)) = self.place(topic, *partition) else { continue };
-                // While it is paused nothing is fetched, so the end that the client knows grows old.
-                if self.metrics.partition(topic, partition).is_some_and(|partition| partition.paused.get() == 0) {
+                // Of one that is behind, see `look_at_ends`.
+                if self.metrics.partition(topic, partition).is_some_and(|partition| partition.lag_records.get() == 0) {
                     self.show_lag(topic, partition, figures.hi_offset);
                 }
             }
@@ -345,13 +345,14 @@ fn commit(consumer: &FeedConsumer, mode: CommitMode) -> KafkaResult<()> {
 /// How long the end of one log is waited for.
 const END_MAX: Duration = Duration::from_millis(500);
 
-/// Asks where the logs of paused partitions end. Blocks: one round trip for each.
-pub fn look_at_paused(consumer: &FeedConsumer) {
+/// Asks where the logs of partitions end that are behind. Blocks: one round trip for each. While a partition is paused, or as much has been
+/// fetched as the client may hold, nothing more is fetched, and the end that the client knows grows old.
+pub fn look_at_ends(consumer: &FeedConsumer) {
     let context = consumer.context();
     for (index, topic) in (0_u16..).zip(&context.topics) {
         for partition in 0_u16.. {
             let Some(figures) = context.metrics.partition(index, partition) else { break };
-            if figures.paused.get() == 0 {
+            if figures.lag_records.get() == 0 && figures.paused.get() == 0 {
                 continue;
             }
             // Without an answer what was last known stands; that no broker answers is said elsewhere.

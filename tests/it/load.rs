@@ -67,6 +67,32 @@ fn a_hot_partition_shows_in_the_figures_of_its_shard_alone() {
 }
 
 #[test]
+fn the_lag_of_a_shard_goes_on_growing_while_the_client_holds_as_much_as_it_may() {
+    let Some(broker) = Broker::shared() else { return };
+    let Some((mut strategy, frames)) = four(broker, "2000000") else { return };
+    // One worker: its thread takes no record before the last one is done, so the rest stays with the client.
+    strategy.spec.replicas = 1;
+    let scratch = Scratch::new();
+    let file = strategies::write(&scratch, &strategy);
+    let properties = scratch.write("kafka.properties", "queued.max.messages.kbytes=64\n");
+    let args = ["--kafka-properties", properties.to_str().unwrap()];
+    let runtime = Runtime::start_ready(&[&file], &broker.address(), &args);
+    let topic = &strategy.spec.inputs[0].topic;
+    for (first, all) in [(0, 10_000), (10_000, 20_000)] {
+        broker.produce_frames(topic, frames[first..all].iter().map(|frame| (1, frame)));
+        let known = until("the lag to be of the whole log", Duration::from_secs(20), || {
+            let done = of_shard(&runtime, &strategy, &metrics::SHARD_RECORDS, 1);
+            let lag = of_shard(&runtime, &strategy, &metrics::SHARD_LAG, 1);
+            (done + lag >= f64::from(u32::try_from(all).unwrap())).then_some((done, lag))
+        });
+        println!("{} of {all} records done, {} wait", known.0, known.1);
+        assert!(known.1 > 5_000.0, "what waits is more than the client holds: {known:?}");
+    }
+    assert_eq!(runtime.count(&metrics::PARTITION_PAUSED, &[]), 0, "no ring was full");
+    runtime.kill9();
+}
+
+#[test]
 fn the_lag_of_a_shard_whose_partition_is_paused_goes_on_growing() {
     let Some(broker) = Broker::shared() else { return };
     // Several milliseconds a quote: a ring of 16,384 events lasts for a minute.
