@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
+use crate::clock::mono_ns;
 use crate::limits::IDLE_NS_MAX;
 use crate::ring::{Wait, Waiter, Waker};
 
@@ -27,8 +28,8 @@ pub enum Turned {
 
 /// One part of an event's way.
 pub trait Duty: Send {
-    /// Does what there is to do now.
-    fn turn(&mut self) -> Turned;
+    /// Does what there is to do now. The thread has been awake since that time, monotonic ns.
+    fn turn(&mut self, awake_since_ns: u64) -> Turned;
 
     /// Whether a turn would do something. Asked before its thread sleeps.
     fn is_ready(&self) -> bool;
@@ -86,17 +87,23 @@ pub struct Crew {
 }
 
 impl Crew {
-    /// Starts a thread without a duty, which begins with `begin`.
+    /// Starts a thread without a duty, which begins with `begin`. It tells `busy` how many ns it was, after every pass in which a duty did
+    /// something.
     ///
     /// # Errors
     /// What the system says.
-    pub fn start(name: String, wait: Wait, begin: impl FnOnce() + Send + 'static) -> std::io::Result<Self> {
+    pub fn start(
+        name: String,
+        wait: Wait,
+        begin: impl FnOnce() + Send + 'static,
+        busy: impl Fn(u64) + Send + 'static,
+    ) -> std::io::Result<Self> {
         let (joins, joining) = crossbeam_channel::unbounded();
         let waker = Waker::default();
         let own = waker.clone();
         thread::Builder::new().name(name).spawn(move || {
             begin();
-            run(&joining, Waiter::new(own, wait));
+            run(&joining, Waiter::new(own, wait), busy);
         })?;
         Ok(Self { joins, waker })
     }
@@ -118,8 +125,9 @@ impl Crew {
     }
 }
 
-fn run(joining: &Receiver<Post>, mut waiter: Waiter) {
+fn run(joining: &Receiver<Post>, mut waiter: Waiter, busy: impl Fn(u64)) {
     let mut posts: Vec<Post> = Vec::new();
+    let (mut awake_since_ns, mut began_ns) = (mono_ns(), mono_ns());
     loop {
         match joining.try_recv() {
             Ok(post) => posts.push(post),
@@ -129,13 +137,15 @@ fn run(joining: &Receiver<Post>, mut waiter: Waiter) {
         let (mut worked, mut longest) = (false, IDLE_NS_MAX);
         for post in posts.iter_mut().rev() {
             let Some(duty) = &mut post.duty else { continue };
-            match duty.turn() {
+            match duty.turn(awake_since_ns) {
                 Turned::Worked => worked = true,
                 Turned::Idle(ns) => longest = longest.min(ns),
                 Turned::Over => post.end(OVER),
             }
         }
+        let now = mono_ns();
         if worked {
+            busy(now.saturating_sub(std::mem::replace(&mut began_ns, now)));
             waiter.busy();
             continue;
         }
@@ -143,6 +153,8 @@ fn run(joining: &Receiver<Post>, mut waiter: Waiter) {
         let duties = || posts.iter().filter_map(|post| post.duty.as_ref());
         let is_ready = || !joining.is_empty() || duties().any(|duty| duty.is_ready());
         waiter.idle(Duration::from_nanos(longest), posts.len() == 1, is_ready);
+        began_ns = mono_ns();
+        awake_since_ns = began_ns;
     }
 }
 
@@ -162,7 +174,7 @@ mod tests {
     }
 
     impl Duty for Counting {
-        fn turn(&mut self) -> Turned {
+        fn turn(&mut self, _: u64) -> Turned {
             assert!(self.turns != self.panics_at, "as the test wants it");
             if self.turns == self.last {
                 return Turned::Over;
@@ -186,9 +198,14 @@ mod tests {
         let (told, tells) = crossbeam_channel::unbounded();
         let (go, gate) = crossbeam_channel::bounded::<()>(0);
         // Both are there before the first turn.
-        let crew = Crew::start("crew".to_owned(), Wait::Park, move || {
-            let _ = gate.recv();
-        })
+        let crew = Crew::start(
+            "crew".to_owned(),
+            Wait::Park,
+            move || {
+                let _ = gate.recv();
+            },
+            |_| {},
+        )
         .unwrap();
         let standings = [crew.add(counting("out", 2, NEVER, &told)), crew.add(counting("in", 3, NEVER, &told))];
         drop(go);
@@ -201,7 +218,7 @@ mod tests {
     #[test]
     fn who_shares_a_thread_with_one_that_panics_is_known_to_have_died_too() {
         let (told, _tells) = crossbeam_channel::unbounded();
-        let crew = Crew::start("crew".to_owned(), Wait::Park, || {}).unwrap();
+        let crew = Crew::start("crew".to_owned(), Wait::Park, || {}, |_| {}).unwrap();
         let standings = [crew.add(counting("good", NEVER, NEVER, &told)), crew.add(counting("bad", NEVER, 3, &told))];
         assert!(!standings[0].wait() && !standings[1].wait());
         assert!(!crew.add(counting("late", 1, NEVER, &told)).wait(), "nobody takes it on");
@@ -210,7 +227,8 @@ mod tests {
     #[test]
     fn a_thread_ends_with_its_last_duty_when_no_more_can_come() {
         let (told, tells) = crossbeam_channel::unbounded();
-        let standing = Crew::start("crew".to_owned(), Wait::Park, || {}).unwrap().add(counting("one", 1, NEVER, &told));
+        let standing =
+            Crew::start("crew".to_owned(), Wait::Park, || {}, |_| {}).unwrap().add(counting("one", 1, NEVER, &told));
         drop(told);
         assert!(standing.wait());
         // The duty holds the last sender until it ends.

@@ -243,8 +243,8 @@ pub struct EgressRecorders {
 pub enum EgressCommand {
     /// Another worker's ring.
     AddWorker(rtrb::Consumer<Outbound>),
-    /// Another feed's offsets.
-    AddFeed(FeedId, Arc<Offsets>),
+    /// Another feed's offsets and dead letters.
+    AddFeed(FeedId, Arc<Offsets>, Receiver<DeadLetter>),
     /// A feed that is read no more.
     RemoveFeed(FeedId),
     /// Recorders of the strategy with this index.
@@ -290,8 +290,6 @@ pub struct EgressParts {
     pub kafka: Kafka,
     /// Commands.
     pub commands: Receiver<EgressCommand>,
-    /// Dead letters of all feeds.
-    pub dead_letters: Receiver<DeadLetter>,
     /// What Kafka refuses.
     pub failures: Sender<Undeliverable>,
     /// Counters.
@@ -383,7 +381,7 @@ pub struct Egress {
     producer: Queue<BaseProducer<AckContext>>,
     kafka: Kafka,
     commands: Receiver<EgressCommand>,
-    dead_letters: Receiver<DeadLetter>,
+    dead_letters: Vec<(FeedId, Receiver<DeadLetter>)>,
     acks: Receiver<Ack>,
     failures: Sender<Undeliverable>,
     metrics: Arc<EgressMetrics>,
@@ -406,7 +404,7 @@ pub struct Egress {
 const LANE_BATCH: usize = 64;
 
 impl Duty for Egress {
-    fn turn(&mut self) -> Turned {
+    fn turn(&mut self, _: u64) -> Turned {
         if !self.take_commands() {
             return Turned::Over;
         }
@@ -431,7 +429,7 @@ impl Duty for Egress {
     }
 
     fn is_ready(&self) -> bool {
-        let any = || !self.dead_letters.is_empty() || self.lanes.iter().any(|lane| !lane.ring.is_empty());
+        let any = || self.has_dead_letters() || self.lanes.iter().any(|lane| !lane.ring.is_empty());
         !self.commands.is_empty() || self.producer.is_ready() || (self.has_room() && any())
     }
 }
@@ -451,7 +449,7 @@ impl Egress {
             producer: Queue::of_producer(producer),
             kafka: parts.kafka,
             commands: parts.commands,
-            dead_letters: parts.dead_letters,
+            dead_letters: Vec::new(),
             acks,
             failures: parts.failures,
             metrics: parts.metrics,
@@ -475,8 +473,15 @@ impl Egress {
                 Ok(EgressCommand::AddWorker(ring)) => {
                     self.lanes.push(Lane { ring, entries: VecDeque::new(), first: 0 });
                 }
-                Ok(EgressCommand::AddFeed(feed, offsets)) => drop(self.feeds.insert(feed, offsets)),
-                Ok(EgressCommand::RemoveFeed(feed)) => drop(self.feeds.remove(&feed)),
+                Ok(EgressCommand::AddFeed(feed, offsets, letters)) => {
+                    self.feeds.insert(feed, offsets);
+                    self.dead_letters.push((feed, letters));
+                }
+                Ok(EgressCommand::RemoveFeed(feed)) => {
+                    self.take_dead_letters();
+                    self.feeds.remove(&feed);
+                    self.dead_letters.retain(|(of, _)| *of != feed);
+                }
                 Ok(EgressCommand::AddStrategy(index, recorders)) => drop(self.recorders.insert(index, recorders)),
                 Ok(EgressCommand::RemoveStrategy(index)) => drop(self.recorders.remove(&index)),
                 Ok(EgressCommand::Drain { until_ns, answer }) => self.drain = Some((until_ns, answer)),
@@ -493,7 +498,7 @@ impl Egress {
                 return taken > 0;
             }
             // A dead letter is sent before the event that lets its mark come: taking them now cannot miss one.
-            if matches!(self.lanes[lane].ring.peek(), Ok(Outbound::Mark { .. })) && !self.dead_letters.is_empty() {
+            if matches!(self.lanes[lane].ring.peek(), Ok(Outbound::Mark { .. })) && self.has_dead_letters() {
                 self.take_dead_letters();
                 continue;
             }
@@ -563,7 +568,7 @@ impl Egress {
     fn take_dead_letters(&mut self) -> bool {
         let mut taken = false;
         while self.has_room()
-            && let Ok(letter) = self.dead_letters.try_recv()
+            && let Some(letter) = self.dead_letters.iter().find_map(|(_, letters)| letters.try_recv().ok())
         {
             taken = true;
             let bytes = letter.value.len();
@@ -596,6 +601,10 @@ impl Egress {
         taken
     }
 
+    fn has_dead_letters(&self) -> bool {
+        self.dead_letters.iter().any(|(_, letters)| !letters.is_empty())
+    }
+
     /// Records that are not acknowledged.
     fn open(&self) -> usize {
         self.flights.len() - self.free.len()
@@ -619,7 +628,7 @@ impl Egress {
         let Some(rang_ns) = self.producer.rang() else { return self.land_all() };
         let producer = self.producer.client();
         let came_ns = &producer.context().came_ns;
-        // The first that waits rang the bell. What came after it is timed when it is looked at, 1 ms later at most.
+        // The first that waits rang the bell. What came after it is timed when it is looked at: 1 ms later at most, where no callback holds the thread up.
         came_ns.store(rang_ns, Ordering::Relaxed);
         producer.poll(Duration::ZERO);
         came_ns.store(0, Ordering::Relaxed);

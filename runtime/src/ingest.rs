@@ -30,10 +30,6 @@ use crate::ring::Waker;
 use crate::subscription::{FeedConsumer, FeedContext, FeedResult};
 use crate::worker::FeedId;
 
-mod route;
-
-use route::Route;
-
 /// Whether a feed has read to the end of its partitions. Written by ingest, read by workers.
 #[derive(Debug, Clone, Default)]
 pub struct Quiet(Arc<AtomicBool>);
@@ -45,7 +41,7 @@ impl Quiet {
         self.0.load(Ordering::Relaxed)
     }
 
-    fn set(&self, quiet: bool) {
+    pub(crate) fn set(&self, quiet: bool) {
         self.0.store(quiet, Ordering::Relaxed);
     }
 }
@@ -84,13 +80,8 @@ pub enum ReaderCommand {
         /// Answered when it is so.
         done: Sender<()>,
     },
-    /// These are about to be given up, and the client has paused them.
-    Settle {
-        /// Which.
-        places: Vec<(u16, u16)>,
-        /// Answered when what was taken of them is in the rings, or waits for room in one.
-        done: Sender<()>,
-    },
+    /// Answered when what has been taken is in the rings, or waits for room in one.
+    Settle(Sender<()>),
     /// These have been given up: nothing of them goes anywhere.
     GiveUp {
         /// Which.
@@ -153,10 +144,8 @@ pub struct Ingest {
     inputs: Vec<FeedInput>,
     lanes: Vec<Lane>,
     ahead: usize,
-    /// By topic and partition.
-    routes: Vec<Vec<Route>>,
-    /// Numbers the batches.
-    batch: u64,
+    /// Workers by topic and partition, as bits.
+    routes: Vec<Vec<u64>>,
     commands: Receiver<ReaderCommand>,
     /// Answers that wait until the overflow is in the rings.
     given_up: Vec<Sender<FeedResult>>,
@@ -178,7 +167,7 @@ pub struct Ingest {
 struct Polled {
     mono_ns: u64,
     wall_ns: u64,
-    /// When the record before the next one was done.
+    /// When the record before the next one was decoded.
     next_ns: u64,
 }
 
@@ -191,7 +180,7 @@ impl Polled {
 
 struct Lane {
     target: Target,
-    /// What the ring had no room for: the rest of one record, and of those that were under way when the pause was asked for.
+    /// What the ring had no room for: the rest of one record.
     overflow: VecDeque<Event>,
     full_since_ns: u64,
     paused: bool,
@@ -211,7 +200,7 @@ enum Pressure {
 const BURST_NS: u64 = 50_000;
 
 impl Duty for Ingest {
-    fn turn(&mut self) -> Turned {
+    fn turn(&mut self, _: u64) -> Turned {
         while let Ok(command) = self.commands.try_recv() {
             self.obey(command);
         }
@@ -243,17 +232,13 @@ impl Ingest {
     /// Takes nothing before its first turn.
     #[must_use]
     pub fn new(parts: IngestParts) -> Self {
-        let mut routes: Vec<Vec<Route>> =
-            (0..parts.inputs.len()).map(|topic| vec![Route::default(); parts.offsets.partitions(topic)]).collect();
-        parts
-            .places
-            .iter()
-            .for_each(|place| route_of(&mut routes, place.topic, place.partition).workers |= place.workers);
+        let mut routes: Vec<Vec<u64>> =
+            (0..parts.inputs.len()).map(|topic| vec![0; parts.offsets.partitions(topic)]).collect();
+        parts.places.iter().for_each(|place| *route_of(&mut routes, place.topic, place.partition) |= place.workers);
         Self {
             id: parts.id,
             batches: Some(Batches::of(parts.records)),
             routes,
-            batch: 0,
             commands: parts.commands,
             given_up: Vec::new(),
             consumer: parts.consumer,
@@ -281,20 +266,15 @@ impl Ingest {
         match command {
             ReaderCommand::Take { places, done } => {
                 for place in places {
-                    route_of(&mut self.routes, place.topic, place.partition).workers |= place.workers;
+                    *route_of(&mut self.routes, place.topic, place.partition) |= place.workers;
                 }
                 // Fails only when nobody waits for it any more; so below.
                 let _ = done.send(());
             }
-            ReaderCommand::Settle { places, done } => {
-                for (topic, partition) in places {
-                    route_of(&mut self.routes, topic, partition).forget();
-                }
-                let _ = done.send(());
-            }
+            ReaderCommand::Settle(done) => drop(done.send(())),
             ReaderCommand::GiveUp { places, done } => {
                 for (topic, partition) in places {
-                    *route_of(&mut self.routes, topic, partition) = Route::default();
+                    *route_of(&mut self.routes, topic, partition) = 0;
                 }
                 self.given_up.push(done);
             }
@@ -313,15 +293,14 @@ impl Ingest {
     fn take_batch(&mut self) -> bool {
         let Some(mut batches) = self.batches.take() else { return false };
         self.polled = None;
-        self.batch += 1;
-        let any = batches.take(|taken| match taken {
-            Ok(taken) => self.take(taken),
-            Err(KafkaError::PartitionEOF(_)) => self.quiet.set(true),
-            Err(error) => {
-                // Silence says nothing now.
-                self.quiet.set(false);
-                self.consumer.context().failed(&error);
+        let any = batches.take(|taken| {
+            match taken {
+                Ok(taken) => self.take(taken),
+                Err(KafkaError::PartitionEOF(_)) => self.quiet.set(true),
+                Err(error) => self.consumer.context().failed(&error),
             }
+            // What a ring has no room for is the rest of one record, and not of a batch.
+            self.lanes.iter().all(|lane| lane.overflow.is_empty())
         }) > 0;
         self.batches = Some(batches);
         any
@@ -397,7 +376,7 @@ impl Ingest {
 
     fn workers_of(&self, topic: u16, partition: u16) -> u64 {
         let partitions = self.routes.get(usize::from(topic));
-        partitions.and_then(|partitions| partitions.get(usize::from(partition))).map_or(0, |route| route.workers)
+        partitions.and_then(|partitions| partitions.get(usize::from(partition))).copied().unwrap_or_default()
     }
 
     /// One record.
@@ -405,10 +384,6 @@ impl Ingest {
         let polled = *self.polled.get_or_insert_with(Polled::now);
         self.quiet.set(false);
         let Some(origin) = self.origin(taken) else { return };
-        let route = self.routes[usize::from(origin.topic)].get_mut(usize::from(origin.partition));
-        if route.is_some_and(|route| route.is_repeat(self.batch, origin.offset)) {
-            return;
-        }
         self.metrics.records.add(1);
         let value = taken.value().unwrap_or_default();
         self.metrics.bytes.add(value.len() as u64);
@@ -518,24 +493,31 @@ impl Ingest {
 
     /// Moves overflow into its ring. False while some is left.
     fn flush(&mut self) -> bool {
-        let mut flushed = true;
+        let (mut flushed, mut whole) = (true, Vec::new());
         for lane in self.lanes.iter_mut().filter(|lane| !lane.overflow.is_empty()) {
             while let Some(event) = lane.overflow.front() {
                 // Nobody takes it any more where the worker has ended.
                 if lane.target.ring.push(*event).is_err() && !lane.target.ring.is_abandoned() {
                     break;
                 }
+                whole.extend(event.is_last().then_some(event.origin));
                 lane.overflow.pop_front();
             }
             lane.target.waker.wake();
             flushed &= lane.overflow.is_empty();
         }
+        for origin in whole {
+            let held = |lane: &Lane| lane.overflow.iter().any(|event| event.origin == origin);
+            if !self.lanes.iter().any(held) {
+                self.offsets.read(origin);
+            }
+        }
         flushed
     }
 }
 
-/// A partition's route. Topics and partitions come from metadata, so they are in range.
-fn route_of(routes: &mut [Vec<Route>], topic: u16, partition: u16) -> &mut Route {
+/// A partition's workers. Topics and partitions come from metadata, so they are in range.
+fn route_of(routes: &mut [Vec<u64>], topic: u16, partition: u16) -> &mut u64 {
     &mut routes[usize::from(topic)][usize::from(partition)]
 }
 

@@ -119,7 +119,7 @@ const TOKEN_URL: &str = "sasl.oauthbearer.token.endpoint.url";
 const MECHANISM: [&str; 2] = ["sasl.mechanism", "sasl.mechanisms"];
 
 /// Settings that Pinion's delivery promise rests on.
-const FIXED: [&str; 9] = [
+const FIXED: [&str; 11] = [
     "auto.offset.reset",
     "bootstrap.servers",
     "enable.auto.commit",
@@ -128,6 +128,8 @@ const FIXED: [&str; 9] = [
     "enable.partition.eof",
     "group.id",
     "message.timeout.ms",
+    "queue.buffering.max.kbytes",
+    "queue.buffering.max.messages",
     "statistics.interval.ms",
 ];
 

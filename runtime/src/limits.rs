@@ -56,7 +56,7 @@ pub const REPLAY_CALL_MICROS: u32 = 10_000_000;
 /// How long a journal's bytes may be written and not on disk: what a crash of the machine costs of it.
 pub const JOURNAL_SYNC_NS: u64 = 1_000_000_000;
 
-/// Dead letters on their way to egress; a flood of bad records waits for it, and its partition is not read on.
+/// Dead letters of a feed on their way to egress; a flood of bad records waits for it, and its partition is not read on.
 pub const DEAD_LETTERS_MAX: usize = 1_024;
 
 /// Room for intents that a worker must have on its way to egress before it presents a record. A worker that lacks the room waits,
@@ -242,6 +242,10 @@ pub const REPORT_INTERVAL_NS: u64 = 100_000_000;
 
 /// How often progress is committed to Kafka: what a crash may repeat.
 pub const COMMIT_INTERVAL_NS: u64 = 200_000_000;
+
+/// How long a worker that drains waits for egress to have room: without a broker it never will, and what is not presented is read again.
+pub const DRAIN_ROOM_NS_MAX: u64 = 1_000_000_000;
+const _: () = assert!(2 * DRAIN_ROOM_NS_MAX < DRAIN_SECONDS_MAX * 1_000_000_000);
 
 /// Time between SIGTERM and giving up on acknowledgements. Without a broker the last commit takes the client another 10 s to
 /// give up on, and both must end before Kubernetes' default grace of 30 s does.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rdkafka::client::OAuthToken;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -19,7 +19,7 @@ use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
 use pinion_spec::strategy::{AssignmentMode, Start};
 
 use crate::clock::mono_ns;
-use crate::ingest::{FeedInput, Place, ReaderCommand};
+use crate::ingest::{FeedInput, Place, Quiet, ReaderCommand};
 use crate::kafka::batches::Records;
 use crate::kafka::{self, ANSWER, AccessError, Callbacks, Kafka, Right, TopicUse};
 use crate::metrics::FeedMetrics;
@@ -91,6 +91,8 @@ pub struct SubscriptionParts {
     pub commands: Receiver<FeedCommand>,
     /// Who takes the records.
     pub reader: Reader,
+    /// Whether there is more to read.
+    pub quiet: Quiet,
     /// Progress.
     pub offsets: Arc<Offsets>,
     /// Counters.
@@ -141,6 +143,7 @@ struct Begun {
     offsets: Arc<Offsets>,
     rebalances: Sender<Rebalanced>,
     reader: Reader,
+    quiet: Quiet,
     /// Set when the control plane ends the feed, and its instances itself.
     stop: Arc<AtomicBool>,
     /// Set when partitions came.
@@ -156,6 +159,7 @@ impl ClientContext for FeedContext {
 
     fn error(&self, error: KafkaError, reason: &str) {
         if kafka::is_unreachable(&error) {
+            self.unquiet();
             self.set_connected(false);
         }
         self.callbacks.error(error, reason);
@@ -194,7 +198,7 @@ impl ConsumerContext for FeedContext {
             Rebalance::Revoke(partitions) => {
                 let partitions = self.places(partitions);
                 // The client has paused them. What was taken of them before is with its workers after this.
-                begun.reader.ask(|done| ReaderCommand::Settle { places: self.known(&partitions), done });
+                begun.reader.ask(ReaderCommand::Settle);
                 finish(consumer, &begun.offsets, &partitions, REVOKE_WAIT);
                 self.tell(begun, Change::GivenUp, partitions);
             }
@@ -221,6 +225,13 @@ impl FeedContext {
         }
     }
 
+    /// Silence says nothing now.
+    fn unquiet(&self) {
+        if let Some(begun) = self.begun.get() {
+            begun.quiet.set(false);
+        }
+    }
+
     /// True once after partitions have come: whatever was paused of the feed may have to be again.
     pub(crate) fn have_come(&self) -> bool {
         let begun = self.begun.get();
@@ -229,6 +240,7 @@ impl FeedContext {
 
     /// Reading that failed. The client goes on trying, whatever it is.
     pub(crate) fn failed(&self, error: &KafkaError) {
+        self.unquiet();
         let group = &self.group;
         if kafka::is_unreachable(error) {
             return self.set_connected(false);
@@ -269,19 +281,13 @@ impl FeedContext {
         tracing::info!(group = self.group, ?change, ?partitions, "partitions shared out anew");
         let (done, answer) = crossbeam_channel::bounded(1);
         if begun.rebalances.send(Rebalanced { feed: begun.id, change, partitions, done }).is_ok() {
-            // Fails only when the control plane is gone; then the feed has been told to stop.
-            let _ = answer.recv();
+            // Ends without an answer when the control plane is gone, or ends the feed: then it does not answer any more.
+            while answer.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) && !begun.stop.load(Ordering::Acquire) {}
         }
     }
 
     fn places(&self, partitions: &TopicPartitionList) -> Vec<(u16, u16)> {
         partitions.elements().iter().filter_map(|e| self.place(e.topic(), e.partition())).collect()
-    }
-
-    /// Those that the topics had when the feed was opened.
-    fn known(&self, partitions: &[(u16, u16)]) -> Vec<(u16, u16)> {
-        let known = |(topic, partition): &&(u16, u16)| self.metrics.partition(*topic, *partition).is_some();
-        partitions.iter().filter(known).copied().collect()
     }
 
     pub(crate) fn place(&self, topic: &str, partition: i32) -> Option<(u16, u16)> {
@@ -356,8 +362,11 @@ pub fn look_at_ends(consumer: &FeedConsumer) {
                 continue;
             }
             // Without an answer what was last known stands; that no broker answers is said elsewhere.
-            let Ok((_, end)) = consumer.fetch_watermarks(topic, i32::from(partition), END_MAX) else { return };
-            context.show_lag(index, partition, end);
+            match consumer.fetch_watermarks(topic, i32::from(partition), END_MAX) {
+                Ok((_, end)) => context.show_lag(index, partition, end),
+                Err(error) if kafka::is_unreachable(&error) => return,
+                Err(_) => {}
+            }
         }
     }
 }
@@ -475,6 +484,7 @@ impl Subscription {
             offsets: parts.offsets,
             rebalances: parts.rebalances,
             reader: parts.reader.clone(),
+            quiet: parts.quiet,
             stop: Arc::clone(&parts.stop),
             came: AtomicBool::new(false),
         };

@@ -19,7 +19,9 @@ use crate::fence::Fence;
 use crate::ingest::Quiet;
 use crate::instance::{Instance, InstanceId, Notice, ReadyGuest, Turn};
 use crate::journal::{Entry, Scribe};
-use crate::limits::{BATCH_EVENTS_MAX, EVENT_INTENTS_MAX, IDLE_NS_MAX, PARK_NS_MAX, QUIET_NS, REPORT_INTERVAL_NS};
+use crate::limits::{
+    BATCH_EVENTS_MAX, DRAIN_ROOM_NS_MAX, EVENT_INTENTS_MAX, IDLE_NS_MAX, PARK_NS_MAX, QUIET_NS, REPORT_INTERVAL_NS,
+};
 use crate::metrics::{Recorder, ShardMetrics, WorkerMetrics};
 use crate::risk::Limits;
 
@@ -193,6 +195,10 @@ pub struct Worker {
     draining: bool,
     /// Every instance has been stopped.
     stopped: bool,
+    /// Until when a drain waits for room; 0: it does not.
+    give_up_ns: u64,
+    /// When something was last presented.
+    left_ns: u64,
     fence: Fence,
     /// The lease ran out: nothing more is done, whatever comes.
     fenced: bool,
@@ -201,9 +207,25 @@ pub struct Worker {
 }
 
 impl Duty for Worker {
-    fn turn(&mut self) -> Turned {
+    fn turn(&mut self, awake_since_ns: u64) -> Turned {
         let began = mono_ns();
         let mut worked = !self.outbox.is_flushed() && self.outbox.flush();
+        if self.stopped {
+            // No guest lives: what is still in a ring is the next process's to read.
+            return if self.outbox.is_flushed() || began >= self.give_up_ns {
+                Turned::Over
+            } else {
+                Turned::Idle(PARK_NS_MAX)
+            };
+        }
+        if self.shares {
+            // What the thread did since it presented something was for that: sending what it caused. Before the first it was taking and decoding.
+            if self.left_ns > awake_since_ns {
+                self.meter.charge_last(began - self.left_ns);
+                self.left_ns = began;
+            }
+            self.meter.charge_from(self.left_ns.max(awake_since_ns));
+        }
         // A record that is under way is finished first: no command falls inside one, and no timer.
         let under_way = self.ports.iter().position(|port| port.within);
         match under_way {
@@ -224,31 +246,35 @@ impl Duty for Worker {
             self.scribe.flush();
         }
         if worked {
-            self.metrics.busy_ns.add(mono_ns() - began);
+            self.give_up_ns = 0;
             return Turned::Worked;
         }
         if self.fence.is_passed(began) && !self.ports.is_empty() {
             return Turned::Over;
         }
-        if under_way.is_some() {
-            return Turned::Idle(PARK_NS_MAX);
-        }
-        if self.draining && self.outbox.is_flushed() {
-            if !self.stopped {
-                self.stopped = true;
-                self.stop_all();
-                return Turned::Worked;
+        // Events that wait for room, or the rest of a record: nobody wakes it for room.
+        let waits =
+            !self.outbox.is_flushed() || under_way.is_some() || self.ports.iter().any(|port| !port.ring.is_empty());
+        if self.draining {
+            if self.give_up_ns == 0 {
+                self.give_up_ns = began + DRAIN_ROOM_NS_MAX;
             }
-            return Turned::Over;
+            if waits && began < self.give_up_ns {
+                return Turned::Idle(PARK_NS_MAX);
+            }
+            self.stopped = true;
+            self.stop_all();
+            self.give_up_ns = began + DRAIN_ROOM_NS_MAX;
+            return Turned::Worked;
         }
-        let longest = self.tick();
+        let longest = if under_way.is_some() { PARK_NS_MAX } else { self.tick() };
         self.scribe.flush();
-        Turned::Idle(longest)
+        Turned::Idle(if waits { longest.min(PARK_NS_MAX) } else { longest })
     }
 
     fn is_ready(&self) -> bool {
-        let has_room = self.outbox.has_room(EVENT_INTENTS_MAX);
-        !self.commands.is_empty() || (has_room && self.ports.iter().any(|port| !port.ring.is_empty()))
+        let may_present = self.outbox.has_room(EVENT_INTENTS_MAX) && !(self.shares && self.outbox.holds_any());
+        !self.commands.is_empty() || (may_present && self.ports.iter().any(|port| !port.ring.is_empty()))
     }
 }
 
@@ -269,6 +295,8 @@ impl Worker {
             killed: Vec::new(),
             draining: false,
             stopped: false,
+            give_up_ns: 0,
+            left_ns: 0,
             fence: parts.fence,
             fenced: false,
             report_due_ns: 0,
@@ -301,7 +329,8 @@ impl Worker {
         }
         self.mark_progress(index);
         if taken > 0 {
-            self.meter.stop(mono_ns());
+            self.left_ns = mono_ns();
+            self.meter.stop(self.left_ns);
         }
         taken > 0
     }
@@ -397,7 +426,8 @@ impl Worker {
                 continue;
             }
             longest = longest.min(PARK_NS_MAX);
-            if port.quiet.get() {
+            // Not before what has been read, and not where there is no room for what it causes.
+            if port.quiet.get() && port.ring.is_empty() && self.outbox.has_room(EVENT_INTENTS_MAX) {
                 let (feed, stream_now) = (port.feed.0, port.last_ts.saturating_add(since));
                 self.scribe.note(|| Entry::Tick { feed, ts: stream_now });
                 self.fire_due(index, stream_now, now);
@@ -431,7 +461,11 @@ struct Meter {
     shards: Vec<Option<Arc<ShardMetrics>>>,
     /// The instance whose shard is being worked for.
     at: Option<usize>,
+    /// The last one that was.
+    last: Option<usize>,
     since_ns: u64,
+    /// From when on the next time is somebody's, where that was before it begins.
+    from_ns: Option<u64>,
 }
 
 impl Meter {
@@ -461,10 +495,23 @@ impl Meter {
     /// What has passed is somebody's; what comes is nobody's yet.
     #[inline]
     fn stop(&mut self, now_ns: u64) {
+        self.last = self.at.or(self.last);
         if let Some(shard) = self.at.take().and_then(|at| self.shard(at)) {
             shard.busy_ns.add(now_ns.saturating_sub(self.since_ns));
         }
-        self.since_ns = now_ns;
+        self.since_ns = self.from_ns.take().unwrap_or(now_ns);
+    }
+
+    /// So much more was for the last one.
+    fn charge_last(&self, ns: u64) {
+        if let Some(shard) = self.last.and_then(|last| self.shard(last)) {
+            shard.busy_ns.add(ns);
+        }
+    }
+
+    /// What has passed since then is the next one's.
+    fn charge_from(&mut self, ns: u64) {
+        self.from_ns = Some(ns);
     }
 
     #[inline]
@@ -732,6 +779,13 @@ mod tests {
         assert!(first >= 10_000 && busy()[1] == 7, "{:?}", busy());
         meter.stop(u64::MAX);
         assert_eq!(busy()[1], 7, "waiting is nobody's");
+        // Where a thread does more than present: what came before is the next one's, what came after the last one's.
+        meter.charge_from(began);
+        meter.stop(began + 100);
+        meter.begin(2);
+        meter.stop(began + 150);
+        meter.charge_last(30);
+        assert_eq!((busy()[0], busy()[1]), (500 + first, 7 + 150 + 30));
         meter.forget(2);
         meter.begin(2);
         meter.stop(u64::MAX);

@@ -170,7 +170,7 @@ impl Rig {
             fence,
             scribe: Scribe::default(),
         };
-        let crew = Crew::start("worker".to_owned(), wait, on_worker).unwrap();
+        let crew = Crew::start("worker".to_owned(), wait, on_worker, |_| {}).unwrap();
         let waker = crew.waker().clone();
         let standing = crew.add(Box::new(Worker::new(parts)));
         let books = Box::new(Books::new(resync));

@@ -34,14 +34,17 @@ const FAULTS_TOLD_MAX: usize = 20;
 const REPORT_RECORDS: u64 = 256;
 
 /// What all runs have in common.
-pub(super) struct Setup {
-    pub(super) strategy: Strategy,
-    pub(super) module: Module,
-    pub(super) model: Model,
-    /// How many partitions each topic of market data has.
-    pub(super) partitions: BTreeMap<String, u16>,
+pub struct Setup {
+    /// The strategy file.
+    pub strategy: Strategy,
+    /// Its module.
+    pub module: Module,
+    /// How the venue behaves.
+    pub model: Model,
+    /// How many partitions each topic of market data has; one where it is not named.
+    pub partitions: BTreeMap<String, u16>,
     /// Records after which the data ends, whatever there is of it.
-    pub(super) records_max: u64,
+    pub records_max: u64,
 }
 
 /// Where the venue's reports go when the strategy reads them.
@@ -52,7 +55,7 @@ struct Executions {
 }
 
 /// One run.
-pub(super) struct Run {
+pub struct Run {
     playback: Playback,
     venue: Venue,
     instruments: Arc<Instruments>,
@@ -90,7 +93,19 @@ impl Run {
     ///
     /// # Errors
     /// What a live start would say.
-    pub(super) fn new(setup: &Setup, params: &BTreeMap<String, String>, sink: Option<Sink>) -> Result<Self, CliError> {
+    pub fn new(setup: &Setup, params: &BTreeMap<String, String>) -> Result<Self, CliError> {
+        Self::written(setup, params, None)
+    }
+
+    /// The same, whose results go to files.
+    ///
+    /// # Errors
+    /// The same.
+    pub(super) fn written(
+        setup: &Setup,
+        params: &BTreeMap<String, String>,
+        sink: Option<Sink>,
+    ) -> Result<Self, CliError> {
         let mut strategy = setup.strategy.clone();
         strategy.spec.params.extend(params.clone());
         let executions =
@@ -144,7 +159,11 @@ impl Run {
         batch.records().try_for_each(|record| self.record(record))
     }
 
-    fn record(&mut self, record: &[Event]) -> Result<(), CliError> {
+    /// Presents the events of one record, in the order of records' times.
+    ///
+    /// # Errors
+    /// Sums that do not fit, a file that cannot be written.
+    pub fn record(&mut self, record: &[Event]) -> Result<(), CliError> {
         let Some(first) = record.first() else { return Ok(()) };
         self.reach(first.head.ts_recv.max(self.now))?;
         let venue = &mut self.venue;

@@ -29,7 +29,7 @@ use crate::error::CliError;
 use crate::inspect::Format;
 use crate::strategy_file;
 use crate::venue_args::VenueArgs;
-use drive::Setup;
+pub use drive::{Run, Setup};
 pub(crate) use outcome::Outcome;
 
 /// Runs a strategy over recorded market data at a simulated venue

@@ -77,7 +77,7 @@ pub(super) fn run(
     for (n, params) in combinations.iter().enumerate() {
         let folder = out.map(|out| sink::folder_of(out, n, combinations.len()));
         let sink = folder.as_deref().map(Sink::create).transpose()?;
-        runs.push((n, Run::new(setup, params, sink)?));
+        runs.push((n, Run::written(setup, params, sink)?));
     }
     let feed = runs.first().and_then(|(_, run)| run.playback().feeds().first());
     let decoder = |source: &Source| {

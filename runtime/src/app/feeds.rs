@@ -11,7 +11,7 @@ use pinion_spec::assignment::AssignedShard;
 use pinion_spec::strategy::{AssignmentMode, Strategy, TradingState};
 
 use super::strategy::{InstanceHandle, StrategyHandle, order_hash};
-use super::{App, AppError, Deployment, SETTLE_MAX, Shards, crew, spawn};
+use super::{App, AppError, Deployment, SETTLE_MAX, Shards, side_crew, spawn};
 use crate::book::Books;
 use crate::clock::mono_ns;
 use crate::decode::Decoder;
@@ -23,11 +23,11 @@ use crate::instruments::{Instrument, SymbolError};
 use crate::journal::{Entry, Load};
 use crate::kafka::Kafka;
 use crate::kafka::queue::Queue;
-use crate::limits::RING_EVENTS;
+use crate::limits::{DEAD_LETTERS_MAX, RING_EVENTS};
 use crate::metrics::{FeedMetrics, PartitionsMetrics, Recorder, SentMetrics, StrategyMetrics, recorder};
 use crate::offsets::Offsets;
 use crate::plan::{self, FeedPlan, Shard};
-use crate::ring::{Wait, Waker};
+use crate::ring::Waker;
 use crate::subscription::{
     self, Change, FeedCommand, FeedConsumer, FeedResult, Reader, Subscription, SubscriptionParts,
 };
@@ -251,7 +251,8 @@ impl App {
         let id = feed.id;
         let offsets = Arc::new(Offsets::new(&feed.partitions, self.workers.len()));
         let quiet = Quiet::default();
-        self.to_egress(EgressCommand::AddFeed(id, Arc::clone(&offsets)));
+        let (dead_letters, letters) = crossbeam_channel::bounded(DEAD_LETTERS_MAX);
+        self.to_egress(EgressCommand::AddFeed(id, Arc::clone(&offsets), letters));
         let broadcast: Vec<bool> = feed.plan.inputs.iter().map(|input| input.broadcast).collect();
         let places = match feed.plan.assignment {
             // Whichever of them the group gives.
@@ -304,7 +305,7 @@ impl App {
         let stop = Arc::new(AtomicBool::new(false));
         let own_crew = match &self.crew {
             Some(_) => None,
-            None => Some(crew(format!("ingest-{}", id.0), Wait::Park, || {})?),
+            None => Some(side_crew(format!("ingest-{}", id.0))?),
         };
         let Some(crew) = own_crew.as_ref().or(self.crew.as_ref()) else { unreachable!("one of the two") };
         let waker = crew.waker().clone();
@@ -319,6 +320,7 @@ impl App {
             places: places.clone(),
             commands: command_receiver,
             reader: Reader { commands: reader_commands, waker: waker.clone() },
+            quiet: quiet.clone(),
             offsets: Arc::clone(&offsets),
             metrics: Arc::clone(&feed.metrics),
             rebalances: self.rebalances.clone(),
@@ -333,7 +335,7 @@ impl App {
             ahead: if self.crew.is_some() { 0 } else { RING_EVENTS },
             places,
             commands: asked,
-            dead_letters: self.dead_letters.clone(),
+            dead_letters,
             egress: self.egress_waker.clone(),
             offsets: Arc::clone(&offsets),
             metrics: Arc::clone(&feed.metrics),
@@ -554,7 +556,7 @@ impl App {
         let Some(feed) = self.feeds.iter().find(|feed| feed.id == id) else { return };
         feed.stop();
         let until = mono_ns() + u64::try_from(SETTLE_MAX.as_nanos()).unwrap_or(u64::MAX);
-        // At most one poll, and room in the rings for what it returned.
+        // At most a wait for the client, and room in the rings for what was taken.
         while !feed.has_ended() && mono_ns() < until {
             std::thread::park_timeout(Duration::from_millis(1));
         }

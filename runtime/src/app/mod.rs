@@ -19,13 +19,13 @@ use pinion_spec::strategy::{Risk, Strategy, TradingState};
 
 use crate::clock::mono_ns;
 use crate::duty::{Crew, Standing};
-use crate::egress::{DeadLetter, Egress, EgressCommand, EgressMetrics, EgressParts, Outbox, Undeliverable};
+use crate::egress::{Egress, EgressCommand, EgressMetrics, EgressParts, Outbox, Undeliverable};
 use crate::fence::Fence;
 use crate::instance::{InstanceId, Notice};
 use crate::instruments::SymbolError;
 use crate::journal::{Entry, JournalConfig, Scribe, Writer, WriterCommand};
 use crate::kafka::{self, AccessError, Kafka};
-use crate::limits::{DEAD_LETTERS_MAX, DRAIN_SECONDS_MAX, OUTBOUND_RING};
+use crate::limits::{DRAIN_SECONDS_MAX, OUTBOUND_RING};
 use crate::metrics::{Counter, Metrics, WorkerMetrics, recorder};
 use crate::pin::{self, Pin};
 use crate::plan::PlanError;
@@ -277,7 +277,6 @@ pub struct App {
     egress_waker: Waker,
     egress_standing: Standing,
     journal: Option<Journal>,
-    dead_letters: Sender<DeadLetter>,
     rebalances: Sender<Rebalanced>,
     /// Trading states that were set, by scope.
     states: Vec<(Scope, TradingState)>,
@@ -304,8 +303,9 @@ pub struct Inbound {
     pub rebalances: Receiver<Rebalanced>,
 }
 
-fn crew(name: String, wait: Wait, begin: impl FnOnce() + Send + 'static) -> Result<Crew, AppError> {
-    Crew::start(name.clone(), wait, begin).map_err(|source| AppError::Thread { name, source })
+/// A thread that has no worker on it.
+fn side_crew(name: String) -> Result<Crew, AppError> {
+    Crew::start(name.clone(), Wait::Park, || {}, |_| {}).map_err(|source| AppError::Thread { name, source })
 }
 
 fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, AppError> {
@@ -321,14 +321,12 @@ impl App {
         let cores = pin::plan(&config.pin, &pin::allowed(), config.workers).map_err(AppError::Pin)?;
         let (notice_sender, notices) = crossbeam_channel::unbounded();
         let (failure_sender, failures) = crossbeam_channel::unbounded();
-        let (dead_letters, dead_letter_receiver) = crossbeam_channel::bounded(DEAD_LETTERS_MAX);
         let (rebalance_sender, rebalances) = crossbeam_channel::unbounded();
         let (egress, egress_commands) = crossbeam_channel::unbounded();
         let egress_metrics = Arc::new(EgressMetrics::default());
         let parts = EgressParts {
             kafka: config.kafka.clone(),
             commands: egress_commands,
-            dead_letters: dead_letter_receiver,
             failures: failure_sender,
             metrics: Arc::clone(&egress_metrics),
             fence: config.fence.clone(),
@@ -343,16 +341,19 @@ impl App {
             let (queue, queue_reader) = recorder();
             let worker_metrics = Arc::new(WorkerMetrics::new(index, queue_reader));
             metrics.add_worker(Arc::clone(&worker_metrics));
-            let of_thread = Arc::clone(&worker_metrics);
-            crews.push(crew(format!("worker-{index}"), config.wait, move || {
+            let (of_thread, of_busy) = (Arc::clone(&worker_metrics), Arc::clone(&worker_metrics));
+            let begin = move || {
                 let given = pin::pin_current(core);
                 of_thread.thread.set(rustix::thread::gettid().as_raw_nonzero().get().into());
                 tracing::info!(worker = index, asked = ?core, ?given, "worker runs");
-            })?);
+            };
+            let name = format!("worker-{index}");
+            let crew = Crew::start(name.clone(), config.wait, begin, move |ns| of_busy.busy_ns.add(ns));
+            crews.push(crew.map_err(|source| AppError::Thread { name, source })?);
             parts.push((worker_metrics, queue));
         }
         // What an event meets last is added first.
-        let own_crew = if shares { None } else { Some(crew("egress".to_owned(), Wait::Park, || {})?) };
+        let own_crew = if shares { None } else { Some(side_crew("egress".to_owned())?) };
         let Some(egress_crew) = own_crew.as_ref().or(crews.first()) else { unreachable!("there is a worker") };
         let egress_waker = egress_crew.waker().clone();
         let egress_standing = egress_crew.add(made);
@@ -393,7 +394,6 @@ impl App {
             egress_waker,
             egress_standing,
             journal,
-            dead_letters,
             rebalances: rebalance_sender,
             states: Vec::new(),
             killed: BTreeSet::new(),

@@ -39,6 +39,8 @@ struct Batch<F> {
     each: F,
     count: usize,
     client: *mut rd_kafka_t,
+    /// It ended before the queue did.
+    left: bool,
     panic: Option<Box<dyn Any + Send>>,
 }
 
@@ -56,31 +58,31 @@ impl<C: ConsumerContext + 'static> Batches<C> {
     }
 
     /// Hands over what is there, in order and at most [`BATCH_RECORDS_MAX`]: records, and what stands in the place of one (the end of
-    /// a partition, an error). How many. Does not wait.
+    /// a partition, an error), until `each` says no. How many. Does not wait.
     #[inline]
-    pub fn take(&mut self, each: impl FnMut(Result<Taken<'_>, KafkaError>)) -> usize {
+    pub fn take(&mut self, each: impl FnMut(Result<Taken<'_>, KafkaError>) -> bool) -> usize {
         if !self.more && self.queue.rang().is_none() {
             return 0;
         }
         let client = self.queue.client().client().native_ptr();
-        let mut batch = Batch { each, count: 0, client, panic: None };
+        let mut batch = Batch { each, count: 0, client, left: false, panic: None };
         call(&self.queue, &mut batch);
         if let Some(panic) = batch.panic {
             resume_unwind(panic);
         }
-        self.more = batch.count == BATCH_RECORDS_MAX;
+        self.more = batch.left;
         batch.count
     }
 }
 
-fn call<K, F: FnMut(Result<Taken<'_>, KafkaError>)>(queue: &Queue<K>, batch: &mut Batch<F>) {
+fn call<K, F: FnMut(Result<Taken<'_>, KafkaError>) -> bool>(queue: &Queue<K>, batch: &mut Batch<F>) {
     let opaque = (&raw mut *batch).cast::<c_void>();
     // SAFETY: the queue lives; the callback is called before this returns, on this thread, with a pointer to what is borrowed for as long.
     unsafe { rd_kafka_consume_callback_queue(queue.raw(), 0, Some(hand_over::<F>), opaque) };
 }
 
 /// Called by librdkafka for each message of a batch, which it destroys afterwards.
-unsafe extern "C" fn hand_over<F: FnMut(Result<Taken<'_>, KafkaError>)>(
+unsafe extern "C" fn hand_over<F: FnMut(Result<Taken<'_>, KafkaError>) -> bool>(
     message: *mut rd_kafka_message_t,
     opaque: *mut c_void,
 ) {
@@ -95,8 +97,15 @@ unsafe extern "C" fn hand_over<F: FnMut(Result<Taken<'_>, KafkaError>)>(
     };
     batch.count += 1;
     // A panic does not go through C; the thread has it when the call has ended.
-    batch.panic = catch_unwind(AssertUnwindSafe(|| (batch.each)(record))).err();
-    if batch.count == BATCH_RECORDS_MAX || batch.panic.is_some() {
+    let goes_on = match catch_unwind(AssertUnwindSafe(|| (batch.each)(record))) {
+        Ok(goes_on) => goes_on && batch.count < BATCH_RECORDS_MAX,
+        Err(panic) => {
+            batch.panic = Some(panic);
+            false
+        }
+    };
+    if !goes_on {
+        batch.left = true;
         // SAFETY: the client lives. It puts what is left back, in order.
         unsafe { rd_kafka_yield(batch.client) };
     }

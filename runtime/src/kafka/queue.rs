@@ -23,7 +23,7 @@ use crate::ring::Waker;
 /// A queue of a client, which it keeps alive.
 pub struct Queue<K> {
     raw: NonNull<rd_kafka_queue_t>,
-    bell: Box<Bell>,
+    bell: Arc<Bell>,
     client: K,
 }
 
@@ -94,9 +94,9 @@ impl<K> Queue<K> {
     fn with_bell(raw: *mut rd_kafka_queue_t, waker: Option<Waker>, client: K) -> Self {
         let Some(raw) = NonNull::new(raw) else { unreachable!("librdkafka ends the process where it has no memory") };
         // As if it had rung: nobody knows what came before.
-        let bell = Box::new(Bell { rang_ns: AtomicU64::new(mono_ns()), waker });
-        let opaque = (&raw const *bell).cast_mut().cast::<c_void>();
-        // SAFETY: the bell stays where it is, in its box, until `drop` has put it off.
+        let bell = Arc::new(Bell { rang_ns: AtomicU64::new(mono_ns()), waker });
+        let opaque = Arc::as_ptr(&bell).cast_mut().cast::<c_void>();
+        // SAFETY: the bell lives as long as this holds it, which is until `drop` has put it off, and is only shared.
         unsafe { rd_kafka_queue_cb_event_enable(raw.as_ptr(), Some(ring), opaque) };
         Self { raw, bell, client }
     }

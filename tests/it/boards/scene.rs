@@ -39,11 +39,17 @@ pub(super) struct Process {
 impl Process {
     /// Starts a process on strategies that all read `market`.
     pub(super) fn start(broker: &Broker, market: &str, strategies: &[Strategy]) -> Self {
+        Self::start_with(broker, market, strategies, &[])
+    }
+
+    /// The same, with more arguments.
+    pub(super) fn start_with(broker: &Broker, market: &str, strategies: &[Strategy], args: &[&str]) -> Self {
         let scratch = Scratch::new();
         let files: Vec<_> = strategies.iter().map(|strategy| strategies::write(&scratch, strategy)).collect();
         let paths: Vec<&Path> = files.iter().map(AsRef::as_ref).collect();
         let journal = scratch.path().join("journal").display().to_string();
-        let runtime = Runtime::start_ready(&paths, &broker.address(), &["--journal", &journal]);
+        let args = [&["--journal", journal.as_str()], args].concat();
+        let runtime = Runtime::start_ready(&paths, &broker.address(), &args);
         Self { runtime, market: market.to_owned(), files, _scratch: scratch }
     }
 

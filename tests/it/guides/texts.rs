@@ -61,7 +61,7 @@ const LOOP: &[&str] = &[
 
 /// Every block of text of the documentation.
 pub(super) const TEXTS: [Text; 16] = [
-    text("README.md", "           ingest-N", Kind::Drawing(STAGES)),
+    text("README.md", "           ingest ", Kind::Drawing(STAGES)),
     text("README.md", "wit/ ", Kind::Tree),
     text("docs/guide/cluster.md", "desk-7/ema-cross: created", Kind::Output(CLUSTER)),
     text("docs/guide/cluster.md", "NAME ", Kind::Output(&["cli/src/cluster/list.rs", "cli/src/cluster/row.rs"])),

@@ -1,20 +1,23 @@
 //! Rows 6 and 7: how many events a second one thread decodes and presents.
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use pinion_benches::machine::load;
 use pinion_benches::pairs::Took;
 use pinion_benches::result::Results;
 use pinion_benches::row::{Goal, Row, Shown, What};
+use pinion_cli::backtest::{Run, Setup};
 use pinion_runtime::clock::mono_ns;
 use pinion_runtime::decode::{self, Decoder, Record, flat};
 use pinion_runtime::event::{Body, Event, FLAG_LAST, Head, Origin, Stamp};
 use pinion_runtime::plan;
 use pinion_runtime::sandbox::{Guest, Host};
 use pinion_spec::strategy::{Encoding, Strategy};
-use pinion_tests::captures::SPOT;
+use pinion_tests::captures::{self, SPOT};
 use pinion_tests::native::Native;
 use pinion_tests::rig;
+use pinion_venue::Model;
 use sha2::Sha256;
 
 use crate::bench::{Bench, MakeGuest, playback, quote_at, records, take_orders};
@@ -27,6 +30,8 @@ const BATCHES: usize = 2_000;
 const BATCHED: f64 = 8e6;
 /// Events a second of a backtest from memory.
 const FROM_MEMORY: f64 = 5e6;
+/// What a backtest of a JSON capture keeps of the speed of decoding it.
+const OF_DECODING: f64 = 0.9;
 
 /// A record as Kafka or a file would hand it over.
 struct Encoded {
@@ -66,6 +71,25 @@ fn decoder(strategy: &Strategy) -> Result<Decoder, String> {
     let declared = plan::instruments(strategy).map_err(|error| error.to_string())?;
     let input = &strategy.spec.inputs[0];
     Decoder::new(input.encoding, input.publisher_name(), &declared).map_err(|error| error.to_string())
+}
+
+/// One pass of a backtest: the same, and the venue that its orders go to, its account and its curve.
+fn backtest(setup: &Setup, records: &[Encoded]) -> Result<Took, String> {
+    let mut run = Run::new(setup, &BTreeMap::new()).map_err(|error| error.to_string())?;
+    let mut decoder = decoder(&setup.strategy)?;
+    let (mut events, mut operations) = (Vec::with_capacity(1_024), 0);
+    let began = mono_ns();
+    for (offset, record) in (0..).zip(records) {
+        events.clear();
+        let record = Record { value: &record.value, key: None, ts_recv: record.ts_recv };
+        if decoder.decode(&record, &mut events).is_err() || events.is_empty() {
+            continue;
+        }
+        decode::stamp(&mut events, Origin { topic: 0, partition: 0, offset }, Stamp::default());
+        operations += events.len() as u64;
+        run.record(&events).map_err(|error| error.to_string())?;
+    }
+    Ok(Took { operations, ns: mono_ns() - began })
 }
 
 /// One pass that decodes and nothing else.
@@ -142,26 +166,45 @@ fn flat_capture(strategy: &Strategy) -> Result<Vec<Encoded>, String> {
     Ok(all)
 }
 
+/// The records of the spot capture as they came.
+fn json_capture() -> Result<Vec<Encoded>, String> {
+    let path = SPOT.path().ok_or("row 7: no capture")?;
+    let frames = captures::frames(&path).into_iter();
+    Ok(frames.map(|frame| Encoded { value: frame.value, ts_recv: frame.ts_recv }).collect())
+}
+
 pub(crate) fn backtests(bench: &mut Bench, results: &mut Results) -> Result<(), String> {
     let json = rig::example("ema-cross", &SPOT);
-    let strategy = flat_input(json.clone());
-    let records = flat_capture(&json)?;
     let module = bench.module("strategies-examples", "ema-cross")?;
-    let budget = strategy.spec.budget.clone();
-    let sandboxed = move |host: Host| module.instantiate(host, &budget).map_err(|fault| fault.to_string());
-    pass(&strategy, Some(&sandboxed), &records)?;
-    decode_alone(&strategy, &records)?;
-    let before = load();
-    let pairs = bench.pairs(&mut || sure(pass(&strategy, Some(&sandboxed), &records)), &mut || {
-        sure(decode_alone(&strategy, &records))
-    });
-    let what = What {
-        id: "7.flat",
-        name: "EMA cross over flat events from memory, one thread",
-        unit: "events/s",
-        floor: "decoding alone",
-        shown: Shown::Speed,
+    let setup = |mut strategy: Strategy| {
+        strategy.spec.budget.call_micros = 1_000_000;
+        let (module, model) = (module.clone(), Model::default());
+        Setup { strategy, module, model, partitions: BTreeMap::new(), records_max: u64::MAX }
     };
-    results.push(Row::of_pairs(what, Goal::AtLeast(FROM_MEMORY), &pairs, before));
+    for (id, name, strategy, records, goal) in [
+        (
+            "7.flat",
+            "a backtest of EMA cross, flat events from memory, one thread",
+            flat_input(json.clone()),
+            flat_capture(&json)?,
+            Goal::AtLeast(FROM_MEMORY),
+        ),
+        (
+            "7.json",
+            "the same of the spot capture as it came",
+            json.clone(),
+            json_capture()?,
+            Goal::RatioAtLeast(OF_DECODING),
+        ),
+    ] {
+        let setup = setup(strategy);
+        backtest(&setup, &records)?;
+        decode_alone(&setup.strategy, &records)?;
+        let before = load();
+        let pairs = bench
+            .pairs(&mut || sure(backtest(&setup, &records)), &mut || sure(decode_alone(&setup.strategy, &records)));
+        let what = What { id, name, unit: "events/s", floor: "decoding alone", shown: Shown::Speed };
+        results.push(Row::of_pairs(what, goal, &pairs, before));
+    }
     Ok(())
 }
