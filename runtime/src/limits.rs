@@ -19,8 +19,8 @@ pub const RING_EVENTS: usize = 1 << 14;
 /// Events a worker takes from one ring before it looks at its commands and its other rings.
 pub const BATCH_EVENTS_MAX: usize = 256;
 
-/// Records that ingest takes of the client at once. While it handles them it looks neither at a stop nor at a full ring, whose overflow
-/// they go to; beyond a few dozen nothing is saved by more.
+/// Records that ingest takes of the client at once, where no ring is full before. While it handles them it does not look at a stop;
+/// beyond a few dozen nothing is saved by more.
 pub const BATCH_RECORDS_MAX: usize = 64;
 
 /// Records that Kafka's client holds and the broker has not acknowledged, before egress takes no more from the workers: a minute and more of

@@ -46,38 +46,17 @@ fn flat_input(mut strategy: Strategy) -> Strategy {
     strategy
 }
 
-/// One pass of a single thread: decode, present, take what was caused.
-fn pass(strategy: &Strategy, guest: Option<MakeGuest<'_>>, records: &[Encoded]) -> Result<Took, String> {
-    let mut playback = playback(strategy, guest)?;
-    let mut decoder = decoder(strategy)?;
-    let (mut buffer, mut stream) = (Vec::new(), <Sha256 as sha2::Digest>::new());
-    let (mut events, mut operations) = (Vec::with_capacity(1_024), 0);
-    let began = mono_ns();
-    for (offset, record) in (0..).zip(records) {
-        events.clear();
-        let record = Record { value: &record.value, key: None, ts_recv: record.ts_recv };
-        if decoder.decode(&record, &mut events).is_err() || events.is_empty() {
-            continue;
-        }
-        decode::stamp(&mut events, Origin { topic: 0, partition: 0, offset }, Stamp::default());
-        operations += events.len() as u64;
-        playback.present(0, &events, |_, _| ());
-        take_orders(&mut playback, &mut buffer, &mut stream);
-    }
-    Ok(Took { operations, ns: mono_ns() - began })
-}
-
-fn decoder(strategy: &Strategy) -> Result<Decoder, String> {
+/// One pass of a single thread over records: decodes each, and does `each` with its events.
+fn over(
+    strategy: &Strategy,
+    records: &[Encoded],
+    mut each: impl FnMut(u64, &mut [Event]) -> Result<(), String>,
+) -> Result<Took, String> {
     let declared = plan::instruments(strategy).map_err(|error| error.to_string())?;
     let input = &strategy.spec.inputs[0];
-    Decoder::new(input.encoding, input.publisher_name(), &declared).map_err(|error| error.to_string())
-}
-
-/// One pass of a backtest: the same, and the venue that its orders go to, its account and its curve.
-fn backtest(setup: &Setup, records: &[Encoded]) -> Result<Took, String> {
-    let mut run = Run::new(setup, &BTreeMap::new()).map_err(|error| error.to_string())?;
-    let mut decoder = decoder(&setup.strategy)?;
-    let (mut events, mut operations) = (Vec::with_capacity(1_024), 0);
+    let decoder = Decoder::new(input.encoding, input.publisher_name(), &declared);
+    let mut decoder = decoder.map_err(|error| error.to_string())?;
+    let (mut events, mut operations): (Vec<Event>, u64) = (Vec::with_capacity(1_024), 0);
     let began = mono_ns();
     for (offset, record) in (0..).zip(records) {
         events.clear();
@@ -85,26 +64,43 @@ fn backtest(setup: &Setup, records: &[Encoded]) -> Result<Took, String> {
         if decoder.decode(&record, &mut events).is_err() || events.is_empty() {
             continue;
         }
-        decode::stamp(&mut events, Origin { topic: 0, partition: 0, offset }, Stamp::default());
         operations += events.len() as u64;
-        run.record(&events).map_err(|error| error.to_string())?;
+        each(offset, &mut events)?;
     }
     Ok(Took { operations, ns: mono_ns() - began })
+}
+
+fn stamp(offset: u64, events: &mut [Event]) {
+    decode::stamp(events, Origin { topic: 0, partition: 0, offset }, Stamp::default());
+}
+
+/// One pass that presents, and takes what was caused.
+fn pass(strategy: &Strategy, guest: Option<MakeGuest<'_>>, records: &[Encoded]) -> Result<Took, String> {
+    let mut playback = playback(strategy, guest)?;
+    let (mut buffer, mut stream) = (Vec::new(), <Sha256 as sha2::Digest>::new());
+    over(strategy, records, |offset, events| {
+        stamp(offset, events);
+        playback.present(0, events, |_, _| ());
+        take_orders(&mut playback, &mut buffer, &mut stream);
+        Ok(())
+    })
+}
+
+/// One pass of a backtest: the venue that the orders go to, its account and its curve are in it.
+fn backtest(setup: &Setup, records: &[Encoded]) -> Result<Took, String> {
+    let mut run = Run::new(setup, &BTreeMap::new()).map_err(|error| error.to_string())?;
+    over(&setup.strategy, records, |offset, events| {
+        stamp(offset, events);
+        run.record(events).map_err(|error| error.to_string())
+    })
 }
 
 /// One pass that decodes and nothing else.
 fn decode_alone(strategy: &Strategy, records: &[Encoded]) -> Result<Took, String> {
-    let mut decoder = decoder(strategy)?;
-    let (mut events, mut operations): (Vec<Event>, u64) = (Vec::with_capacity(1_024), 0);
-    let began = mono_ns();
-    for record in records {
-        events.clear();
-        let record = Record { value: &record.value, key: None, ts_recv: record.ts_recv };
-        if decoder.decode(&record, &mut events).is_ok() {
-            operations += black_box(&events).len() as u64;
-        }
-    }
-    Ok(Took { operations, ns: mono_ns() - began })
+    over(strategy, records, |_, events| {
+        black_box(events);
+        Ok(())
+    })
 }
 
 /// Whatever fails once fails before anything is measured.
