@@ -1,6 +1,6 @@
 //! `pinion paper` on a real Kafka: orders are filled and told, a crash leaves nothing open and fills nothing twice, and there is one venue.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use pinion_tests::runtime::{Runtime, is_clean};
 use pinion_tests::scratch::Scratch;
 use pinion_tests::strategies;
 use pinion_tests::wait::until;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::market::{Feeder, approved, json, orders, read_to_end, record_only};
@@ -21,6 +22,8 @@ use crate::market::{Feeder, approved, json, orders, read_to_end, record_only};
 const OPEN: u32 = 3;
 /// For a report to come back on a machine that compiles something else.
 const ANSWER: Duration = Duration::from_secs(60);
+/// How an order that was accepted ends.
+const ENDS: [&str; 3] = ["filled", "expired", "cancelled"];
 const MS: u64 = 1_000_000;
 
 /// A strategy with a topic of its own for executions.
@@ -60,33 +63,51 @@ fn every_order_of_a_running_strategy_is_answered_and_what_is_told_is_what_the_su
     strategy.spec.risk.as_mut().expect("the example has limits").max_open_orders = OPEN;
     let scratch = Scratch::new();
     let file = strategies::write(&scratch, &strategy);
-    let paper = Paper::open(&[&file], &broker.address(), &["--latency", "50us..2ms"]);
+    let mut paper = Paper::open(&[&file], &broker.address(), &["--latency", "50us..2ms"]);
     let mut runtime = Runtime::start_ready(&[&file], &broker.address(), &[]);
     for _ in 0..12 {
         feeder.publish(1_000);
         read_to_end(&mut runtime, broker, &strategy);
     }
-    let sent = approved(&runtime, &strategy);
-    assert!(sent > 4 * u64::from(OPEN), "each that ended makes room for one: {sent}");
+    let approved = approved(&runtime, &strategy);
+    assert!(approved > 4 * u64::from(OPEN), "each that ended makes room for one: {approved}");
+    // These are not answered before the runtime ends, which cancels what it takes to be working.
+    paper.signal(Signal::STOP);
+    feeder.publish(1_000);
+    read_to_end(&mut runtime, broker, &strategy);
     assert!(is_clean(runtime.sigterm_and_wait()));
+    paper.signal(Signal::CONT);
 
-    let sent: Vec<Value> = orders(broker, &strategy).iter().map(|order| json(&order.payload)).collect();
-    until("every order to be answered", ANSWER, || (told(&all(broker, &executions)).len() == sent.len()).then_some(()));
+    let messages: Vec<Value> = orders(broker, &strategy).iter().map(|order| json(&order.payload)).collect();
+    let of = |kind: &str| {
+        let of = messages.iter().filter(move |message| message["type"] == kind);
+        of.filter_map(|message| message["client_order_id"].as_str()).collect::<BTreeSet<_>>()
+    };
+    let (sent, cancelled) = (of("new"), of("cancel"));
+    assert_eq!(sent.len() + cancelled.len(), messages.len(), "each is sent once");
+    assert!(!cancelled.is_empty() && cancelled.is_subset(&sent), "{cancelled:?}");
+    // A cancel of what has ended by then is rejected.
+    let ends = |of: &[String], is_cancelled: bool| match of {
+        [first, .., last] if first == "accepted" => match last.as_str() {
+            "rejected" => is_cancelled && ENDS.contains(&of[of.len() - 2].as_str()),
+            "cancelled" => true,
+            last => !is_cancelled && ENDS.contains(&last),
+        },
+        _ => false,
+    };
+    paper.until("every message was answered", ANSWER, || {
+        let told = told(&all(broker, &executions));
+        sent.iter().all(|id| told.get(*id).is_some_and(|of| ends(of, cancelled.contains(id)))).then_some(())
+    });
     let summary = paper.end();
     let reports = all(broker, &executions);
-    let told = told(&reports);
-    for order in &sent {
-        let of = &told[order["client_order_id"].as_str().expect("an id")];
-        let (first, last) = (of[0].as_str(), of[of.len() - 1].as_str());
-        assert!(first == "accepted", "{of:?}");
-        assert!(matches!(last, "filled" | "expired" | "cancelled"), "{of:?}");
-    }
+    assert_eq!(told(&reports).len(), sent.len(), "nothing else is told");
     assert!(reports.windows(2).all(|two| two[0]["sequence"].as_u64() < two[1]["sequence"].as_u64()), "numbered on");
 
     let ours = &summary["strategies"]["record-only"];
     let fills: Vec<&Value> = reports.iter().filter(|report| report["type"] == "filled").collect();
     assert!(!fills.is_empty(), "of {} orders none has filled", sent.len());
-    assert_eq!(ours["orders"], sent.len());
+    assert_eq!(ours["orders"], messages.len());
     assert_eq!(ours["fills"], fills.len());
     assert_eq!(ours["reports"], reports.len());
     let amount =

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, ExitStatus, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -10,7 +11,7 @@ use serde_json::Value;
 use crate::programs::pinion;
 use crate::runtime::{GRACE, START};
 use crate::scratch::Scratch;
-use crate::wait::until;
+use crate::wait::{until, within};
 
 /// A running venue; killed with this value.
 #[derive(Debug)]
@@ -41,19 +42,39 @@ impl Paper {
     #[must_use]
     pub fn open(files: &[&Path], brokers: &str, args: &[&str]) -> Self {
         let mut paper = Self::start(files, brokers, args);
-        until("the paper venue to be open", START, || {
-            if let Ok(Some(status)) = paper.child.try_wait() {
-                panic!("the paper venue ended ({status}): {}", paper.log());
-            }
-            paper.log().contains("the paper venue is open").then_some(())
-        });
+        let log = paper.scratch.path().join("log");
+        let is_open = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("the paper venue is open"));
+        paper.until("it was open", START, || is_open().then_some(()));
         paper
+    }
+
+    /// Asks again and again until there is an answer.
+    ///
+    /// # Panics
+    /// When the venue ends before, or there is none within `limit`; its log is told.
+    pub fn until<T>(&mut self, what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+        let answer = within(limit, || {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                panic!("the paper venue ended ({status}) before {what}: {}", self.log());
+            }
+            ask()
+        });
+        answer.unwrap_or_else(|| panic!("waited {limit:?} for {what}; the venue's log: {}", self.log()))
     }
 
     /// Its log so far.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.scratch.path().join("log")).unwrap_or_default()
+    }
+
+    /// Sends it a signal: SIGSTOP and SIGCONT make it a slow one.
+    ///
+    /// # Panics
+    /// If it is gone.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, signal).expect("send a signal");
     }
 
     /// SIGKILL.
@@ -77,8 +98,7 @@ impl Paper {
     /// If it does not end well.
     #[must_use]
     pub fn end(mut self) -> Value {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
-        kill_process(pid, Signal::TERM).expect("send SIGTERM");
+        self.signal(Signal::TERM);
         let status = until("the paper venue to end", GRACE, || self.child.try_wait().expect("ask for the process"));
         assert_eq!(status.code(), Some(0), "{}", self.log());
         let out = std::fs::read(self.scratch.path().join("out")).expect("read its output");

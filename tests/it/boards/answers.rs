@@ -12,15 +12,10 @@ const RATE_INTERVAL: &str = "15s";
 const RANGE: &str = "5m";
 
 /// Panels that may show 0 throughout, each with the reason. All others must show something where everything was caused.
-pub(crate) const MAY_BE_ZERO: [(&str, &str); 13] = [
+pub(crate) const MAY_BE_ZERO: [(&str, &str); 11] = [
     ("Denials that were not told", "a strategy would have to leave 256 denials waiting"),
     ("Log lines that were dropped", "no example logs more than a line"),
     ("Waits for egress", "thousands of orders would have to wait for Kafka"),
-    (
-        "Waits for a worker's ring",
-        "a few in some seconds of a busy machine: all may fall between two scrapes that it answers",
-    ),
-    ("Pauses of partitions", "the same: load.rs has a partition that stays paused"),
     ("Waits for the journal", "its disk would have to be slow"),
     ("Journals that ended", "its disk would have to be full"),
     ("Kept off the CPU", "only under a quota: a test of its own"),

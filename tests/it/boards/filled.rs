@@ -35,23 +35,30 @@ fn troubled(broker: &Broker) -> Process {
     let trap = strategies::example_on(broker, "misbehaving/trap", &market);
     let mut spin = strategies::example_on(broker, "misbehaving/spin", &market);
     spin.spec.budget.call_micros = 1_000_000;
-    let refused = record_only(broker, &market);
+    let mut refused = record_only(broker, &market);
+    // Some 50 us a quote: the ring is full for as long as more comes.
+    refused.spec.params.insert("work".to_owned(), "20000".to_owned());
     broker.limit_records(&refused.spec.outputs.orders.topic, 1);
     // On one thread nothing is read before what was read is done: no ring is ever full.
     Process::start_with(broker, &market, &[trap, spin, refused], &["--threads", "dedicated"])
 }
 
-fn trouble(broker: &Broker, process: &Process, frames: &[Frame]) {
+fn trouble(broker: &Broker, prometheus: &Prometheus, process: &Process, frames: &[Frame]) {
     let market = process.market.clone();
     let produce = |frames: &[Frame]| broker.produce_frames(&market, frames.iter().map(|frame| (0, frame)));
     let count = |metric: &Metric, labels: &[(&str, &str)]| process.runtime.count(metric, labels) > 0;
     let happens = |metric: &Metric| until(metric.name, STEP, || count(metric, &[]).then_some(()));
     produce(&frames[..2_000]);
     happens(&metrics::KAFKA_DELIVERY_ERRORS);
-    // More than a ring holds, faster than one who spins takes it.
-    produce(&frames[2_000..25_000]);
-    happens(&metrics::RING_FULL);
-    happens(&metrics::PARTITION_PAUSED);
+    // More than a ring holds, faster than it is taken, until a scrape between two such moments has found it.
+    let (start, mut flood) = (scene::now(), frames[2_000..25_000].chunks(11_500).cycle());
+    until("a full ring on the boards", STEP, || {
+        produce(flood.next().expect("it goes round"));
+        [&metrics::RING_FULL, &metrics::PARTITION_PAUSED]
+            .iter()
+            .all(|metric| shows(prometheus, metric, start))
+            .then_some(())
+    });
     // Last, for what is stamped now makes the capture look old.
     broker.produce(&market, 0, [&b"\x00 no json"[..], &b"{\"stream\":"[..]]);
     let ahead = i64::try_from(pinion_runtime::clock::wall_ns() / 1_000_000).unwrap() + 60_000;
@@ -65,6 +72,12 @@ fn trouble(broker: &Broker, process: &Process, frames: &[Frame]) {
         produce(market_data.next().expect("the capture has come to its end"));
         count(&metrics::STRATEGY_QUARANTINED, &[("strategy", "trap")]).then_some(())
     });
+}
+
+/// Whether a rate of a metric, as a panel has it, has been something else than 0.
+fn shows(prometheus: &Prometheus, metric: &Metric, start: f64) -> bool {
+    let rate = prometheus.between(&format!("rate({}[15s])", metric.name), start, scene::now());
+    rate.expect("a rate").iter().flat_map(|series| &series.values).any(|(_, value)| *value > 0.0)
 }
 
 /// Orders, denials, a break in the sequence, a swap, a halt.
@@ -112,7 +125,7 @@ fn every_panel_annotation_and_variable_of_every_board_has_data() {
     until("every target to be scraped", STEP, || prometheus.down().is_empty().then_some(()));
 
     desk.produce(4_000);
-    trouble(broker, &bad, &frames);
+    trouble(broker, &prometheus, &bad, &frames);
     work(broker, &good, &frames);
     watch.lap("work and trouble");
     scene::grow(&desk, &pods);
