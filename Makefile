@@ -67,8 +67,10 @@ bench-e2e: setup-tests strategies ## in to out on a real Kafka beside a bare cli
 	cargo build --workspace --bins --release
 	PINION_KAFKA_JVM='$(BROKER_JVM)' $(FIRST) $(RELEASE)/e2e --json benches/results/e2e.json
 
-bench-peers: setup-tests strategies ## the same beside Kafka Streams, Jet, csp and Quix Streams: under 40 minutes; builds a release, and what they need, first
+bench-peers: setup-tests strategies ## the same beside Kafka Streams, Jet, csp and Quix Streams; beside other sandboxes and backtesters: under 40 minutes; builds a release, and what they need, first
 	cargo build --workspace --bins --release
+	@$(PINION) build benches/strategies/quote-cross
+	$(RELEASE)/peers --json benches/results/peers-alone.json
 	PINION_KAFKA_JVM='$(BROKER_JVM)' $(FIRST) $(RELEASE)/e2e --fours 20 --peers --json benches/results/peers.json
 
 bench-report: build ## write docs/PERFORMANCE.md and its plots from benches/results

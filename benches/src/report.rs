@@ -27,7 +27,7 @@ pub struct Run {
 }
 
 /// What each program measures, in the order of the page.
-const PROGRAMS: [(&str, &str, &str); 4] = [
+const PROGRAMS: [(&str, &str, &str); 5] = [
     (
         "micro",
         "In one process",
@@ -47,6 +47,15 @@ const PROGRAMS: [(&str, &str, &str); 4] = [
         "Beside what others run it on",
         "`make bench-peers`. The same topics, payloads, decisions and orders ([peers](../benches/peers/README.md)): each is its latest version, tuned \
          as its own documentation advises, in a process of its own over one broker.",
+    ),
+    (
+        "peers-alone",
+        "Beside other sandboxes and backtesters",
+        "`make bench-peers`. No Kafka; each of the others is a process of its own ([peers](../benches/peers/README.md)). Sandboxes: real quotes \
+         from memory, a call into a guest of the same source, an order or nothing out; Pinion's is the direct lane with what its worker does \
+         for a call. Backtests: the second run of a process over a capture that is in memory as events of its own kind; reading, parsing \
+         and the engine's making are not timed. An event of one is not an event of another, so only time and memory of the whole capture have \
+         a ratio.",
     ),
     (
         "author",

@@ -69,3 +69,15 @@ make_python() {
     "$base" -m venv "$1" &&
         "$1/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps -r requirements.txt
 }
+
+# cargo_built: the folder that cargo has built ./Cargo.toml and its guest into. Cargo knows what has changed.
+cargo_built() {
+    local target=wasm32-unknown-unknown
+    command -v cargo >/dev/null || die "needs cargo"
+    [ -d "$(rustc --print target-libdir --target "$target")" ] || die "needs Rust's target $target (rustup target add $target)"
+    {
+        cargo build --quiet --locked --release --target-dir "$cache/$peer" &&
+            cargo build --quiet --locked --profile guest --target "$target" --package "pinion-peer-$peer-guest" --target-dir "$cache/$peer"
+    } >&2 || die "could not be built"
+    echo "$cache/$peer"
+}

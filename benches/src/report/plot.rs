@@ -11,7 +11,7 @@ const RIGHT: f64 = 30.0;
 const TOP: f64 = 34.0;
 const ROW: f64 = 24.0;
 /// Ratios with a line of their own.
-const MARKS: [f64; 13] = [0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0];
+const MARKS: [f64; 16] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0];
 
 /// Readable on a light page and on a dark one.
 const GREY: &str = "#7d8590";
