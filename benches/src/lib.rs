@@ -1,8 +1,7 @@
 //! How Pinion is measured: beside floors of our own, in turns, with an interval for every ratio.
 //!
-//! Reading order: what is compared ([`pairs`]), what it comes to ([`interval`], [`pooled`], [`row`],
-//! [`result`], [`report`]), what it was measured on ([`machine`]), and the steps
-//! ([`cases`]).
+//! Reading order: what is compared ([`pairs`]), what it comes to ([`interval`], [`pooled`], [`row`], [`result`], [`report`]), what it
+//! was measured on ([`machine`]), and the steps ([`cases`]).
 
 pub mod pairs;
 

@@ -24,6 +24,9 @@
 
 mod control;
 mod refusal;
+mod scrapes;
+
+pub use scrapes::Scrapes;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -42,9 +45,10 @@ use crate::app::{App, Overview};
 use crate::assignment::Assignments;
 use crate::egress::EgressMetrics;
 use crate::loading::Loader;
-use crate::metrics::{Metrics, scrape};
+use crate::metrics::Metrics;
 use crate::sandbox::Sandbox;
 use crate::supervisor::{SharedApp, lock};
+use scrapes::ScrapeError;
 
 /// What the admin port shows and reaches.
 #[derive(Clone)]
@@ -55,6 +59,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// What egress counts.
     pub egress: Arc<EgressMetrics>,
+    /// Answers scrapes.
+    pub scrapes: Scrapes,
     /// Loads modules.
     pub sandbox: Arc<Sandbox>,
     /// Finds the modules of loaded files.
@@ -104,9 +110,12 @@ pub const fn is_loopback(address: &SocketAddr) -> bool {
 }
 
 async fn show_metrics(State(admin): State<Admin>) -> Response {
-    match scrape(&admin.metrics, &admin.egress) {
+    match admin.scrapes.text().await {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        Err(error @ (ScrapeError::Busy | ScrapeError::Gone)) => {
+            (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response()
+        }
+        Err(error @ ScrapeError::Encoder(_)) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::fence::Fence;
 use crate::journal::JournalConfig;
 use crate::kafka::Kafka;
 use crate::loading;
+use crate::metrics::Histograms;
 use crate::pin::Pin;
 use crate::registry::{Patience, RegistryConfig};
 use crate::ring::Wait;
@@ -38,6 +39,15 @@ pub enum ThreadsArg {
     Auto,
     /// Ingest, each worker and egress have their own: more events a second, where there are cores for them.
     Dedicated,
+}
+
+/// Whether latencies are measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum HistogramsArg {
+    /// Every one of them.
+    On,
+    /// None: shows what measuring costs.
+    Off,
 }
 
 /// How log lines are written.
@@ -96,6 +106,9 @@ pub struct ProcessArgs {
     /// Which threads an event's way takes.
     #[arg(long, value_enum, default_value = "auto")]
     pub threads: ThreadsArg,
+    /// Whether latencies are measured: the histograms, and all that is read from them.
+    #[arg(long, value_enum, default_value = "on")]
+    pub histograms: HistogramsArg,
     /// Where the admin port listens: metrics, health, commands.
     #[arg(long, value_name = "ADDR")]
     pub admin: Option<SocketAddr>,
@@ -170,6 +183,10 @@ impl ProcessArgs {
                 },
                 workers,
                 fence,
+                histograms: match self.histograms {
+                    HistogramsArg::On => Histograms::On,
+                    HistogramsArg::Off => Histograms::Off,
+                },
                 journal: self
                     .journal
                     .clone()

@@ -33,6 +33,9 @@ pub trait Duty: Send {
 
     /// Whether a turn would do something. Asked before its thread sleeps.
     fn is_ready(&self) -> bool;
+
+    /// Its thread is about to sleep.
+    fn rest(&self) {}
 }
 
 /// Whether a duty is still done.
@@ -151,7 +154,13 @@ fn run(joining: &Receiver<Post>, mut waiter: Waiter, busy: impl Fn(u64)) {
         }
         posts.retain(|post| post.duty.is_some());
         let duties = || posts.iter().filter_map(|post| post.duty.as_ref());
-        let is_ready = || !joining.is_empty() || duties().any(|duty| duty.is_ready());
+        let is_ready = || {
+            let is_ready = !joining.is_empty() || duties().any(|duty| duty.is_ready());
+            if !is_ready {
+                duties().for_each(|duty| duty.rest());
+            }
+            is_ready
+        };
         waiter.idle(Duration::from_nanos(longest), posts.len() == 1, is_ready);
         began_ns = mono_ns();
         awake_since_ns = began_ns;

@@ -23,7 +23,9 @@ use crate::fence::Fence;
 use crate::instruments::Instruments;
 use crate::kafka::queue::Queue;
 use crate::kafka::{AccessError, Callbacks, Kafka};
-use crate::limits::{IDLE_NS_MAX, OUTBOUND_RING, PARK_NS_MAX, UNACKNOWLEDGED_BYTES_MAX, UNACKNOWLEDGED_RECORDS_MAX};
+use crate::limits::{
+    ACK_NS_MAX, IDLE_NS_MAX, OUTBOUND_RING, PARK_NS_MAX, UNACKNOWLEDGED_BYTES_MAX, UNACKNOWLEDGED_RECORDS_MAX,
+};
 use crate::metrics::{Counter, Recorder, WorkerMetrics};
 use crate::offsets::Offsets;
 use crate::ring::Waker;
@@ -424,8 +426,13 @@ impl Duty for Egress {
             return Turned::Over;
         }
         // Nobody wakes it for an acknowledgement, or a drain's end.
-        let waits_for_more = open > 0 || self.drain.is_some();
-        Turned::Idle(if waits_for_more { PARK_NS_MAX } else { IDLE_NS_MAX })
+        Turned::Idle(match open {
+            _ if self.drain.is_some() => PARK_NS_MAX,
+            0 => IDLE_NS_MAX,
+            // When it came, the bell knows.
+            1 => ACK_NS_MAX,
+            _ => PARK_NS_MAX,
+        })
     }
 
     fn is_ready(&self) -> bool {
@@ -555,7 +562,8 @@ impl Egress {
             .payload(self.buffer.as_slice())
             .headers(headers);
         let failed = send(self.producer.client(), &self.metrics, record);
-        let sent_ns = mono_ns();
+        let is_timed = self.recorders.get(&strategy_index).is_some_and(|recorders| recorders.ack.is_on());
+        let sent_ns = if is_timed { mono_ns() } else { 0 };
         self.lanes[lane].entries.push_back(Entry::Record(false));
         let (feed, origin) = (provenance.route.feed, provenance.origin);
         self.flights[token] = Flight::Order { lane, sequence, strategy_index, feed, origin, sent_ns, bytes };

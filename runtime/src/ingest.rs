@@ -415,7 +415,7 @@ impl Ingest {
         if self.scratch.is_empty() {
             self.scratch.push(decode::nothing(ts_recv));
         }
-        let routed_ns = mono_ns();
+        let routed_ns = if self.decode.is_on() { mono_ns() } else { polled.mono_ns };
         self.decode.record(routed_ns - polled.next_ns);
         self.polled = Some(Polled { next_ns: routed_ns, ..polled });
         let stamp = Stamp { polled_ns: polled.mono_ns, routed_ns };

@@ -22,7 +22,7 @@ use crate::limits::{DENIAL_ROUNDS_MAX, DUE_CALLS_PER_EVENT_MAX, INBOX_UPDATES_MA
 use crate::metrics::{EventKind, Recorder, ShardMetrics, StrategyMetrics};
 use crate::risk::{self, Executions, Ledger, Limits, Request};
 use crate::sandbox::log::LogLevel;
-use crate::sandbox::{Call, Callbacks, Fault, FaultKind, Guest, Host, OrderUpdate, Wants};
+use crate::sandbox::{Call, Callbacks, Fault, FaultKind, Guest, Host, OrderUpdate, Wants, pulse};
 use crate::stopwatch;
 use crate::timers::Timers;
 
@@ -150,7 +150,10 @@ impl ReadyGuest {
     /// # Errors
     /// What the guest did wrong, or wants and cannot have.
     pub fn init(mut guest: Box<dyn Guest>, params: &[(String, String)]) -> Result<Self, Fault> {
-        let Wants { callbacks, bars } = guest.init(params)?;
+        let wants = guest.init(params);
+        // Whoever makes a guest makes no other call.
+        pulse::rest();
+        let Wants { callbacks, bars } = wants?;
         let bars = Bars::new(&bars, &guest.host().instruments).map_err(Fault::refused)?;
         Ok(Self { guest, callbacks, bars })
     }
@@ -535,10 +538,12 @@ impl Instance {
         host.offset = self.record.offset;
         host.record_orders = self.record_orders;
         host.books = turn.books.take();
-        let began = stopwatch::ns();
+        let is_timed = self.parts.recorders.strategy.is_on();
+        let now = || if is_timed { stopwatch::ns() } else { 0 };
+        let began = now();
         host.began_ns = began;
         let outcome = guest.call(call);
-        let ended = stopwatch::ns();
+        let ended = now();
         self.parts.recorders.strategy.record(ended.saturating_sub(began));
         let host = guest.host();
         *turn.books = host.books.take();
@@ -550,7 +555,7 @@ impl Instance {
             Ok(()) if host.effects.is_empty() => {}
             Ok(()) => {
                 self.take_effects(turn);
-                self.parts.recorders.risk.record(stopwatch::ns().saturating_sub(ended));
+                self.parts.recorders.risk.record(now().saturating_sub(ended));
             }
             Err(fault) => self.fault(fault, turn),
         }
@@ -706,7 +711,7 @@ impl Desk<'_, '_> {
         match checked {
             Ok(order) => {
                 metrics.orders[order.kind() as usize].add(1);
-                let decided_ns = mono_ns();
+                let decided_ns = if self.parts.recorders.risk.is_on() { mono_ns() } else { 0 };
                 self.turn.outbox.push(Outbound::Order { order, route: route(), origin, stamp, ts, decided_ns });
             }
             Err(denial) => {

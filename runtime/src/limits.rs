@@ -151,8 +151,8 @@ pub const GUEST_STACK_BYTES_MAX: usize = 512 << 10;
 /// Elements of all tables of one instance. CPython's indirect functions are 12,000.
 pub const GUEST_TABLE_ELEMENTS_MAX: usize = 1 << 16;
 
-/// Instances that a runtime holds at once: what the pool of address space is sized for, 4 GiB each.
-pub const INSTANCES_MAX: u32 = 256;
+/// Instances that a runtime holds at once: what the pool of address space is sized for, 4 GiB each, of the 128 TiB that a process has.
+pub const INSTANCES_MAX: u32 = 1_024;
 
 /// Functions of one module, all of its parts together. CPython has 15,000.
 pub const MODULE_FUNCTIONS_MAX: u32 = 100_000;
@@ -232,10 +232,17 @@ pub const QUIET_NS: u64 = 2_000_000;
 /// has not said that it is quiet, or an acknowledgement may free an offset.
 pub const PARK_NS_MAX: u64 = 1_000_000;
 
+/// Longest sleep of egress while one record is not acknowledged: how late its acknowledgement may free an offset, which is committed
+/// [`COMMIT_INTERVAL_NS`] later. A wake-up more for each order is a good part of what an order takes of a core.
+pub const ACK_NS_MAX: u64 = 5_000_000;
+
 /// Longest sleep of a thread that waits for nothing but to be woken: a wake-up a millisecond of each is a good part of what an idle pod
 /// takes of a core.
 pub const IDLE_NS_MAX: u64 = 20_000_000;
 const _: () = assert!(IDLE_NS_MAX < REPORT_INTERVAL_NS, "guests' log lines and gauges are copied out in time");
+
+/// Scrapes that wait for the one that is under way: a Prometheus and its double, and a person.
+pub const SCRAPES_WAITING_MAX: usize = 4;
 
 /// How often a worker copies out guests' log lines and gauges.
 pub const REPORT_INTERVAL_NS: u64 = 100_000_000;

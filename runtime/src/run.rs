@@ -9,7 +9,7 @@ use std::time::Duration;
 use pinion_spec::strategy::Strategy;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, Scrapes};
 use crate::app::{App, AppConfig, AppError, Deployment, Drained};
 use crate::assignment::{Assignments, PodConfig, PodError};
 use crate::kafka::{AccessError, PropertiesError};
@@ -230,6 +230,7 @@ pub fn run(
                 Admin {
                     app: Arc::clone(&app),
                     metrics: Arc::clone(&metrics),
+                    scrapes: Scrapes::start(Arc::clone(&metrics), Arc::clone(&egress))?,
                     egress,
                     sandbox: Arc::clone(&sandbox),
                     loader: loader.clone(),

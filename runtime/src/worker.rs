@@ -24,6 +24,7 @@ use crate::limits::{
 };
 use crate::metrics::{Recorder, ShardMetrics, WorkerMetrics};
 use crate::risk::Limits;
+use crate::sandbox::pulse;
 
 /// Names a feed in this process; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -275,6 +276,10 @@ impl Duty for Worker {
     fn is_ready(&self) -> bool {
         let may_present = self.outbox.has_room(EVENT_INTENTS_MAX) && !(self.shares && self.outbox.holds_any());
         !self.commands.is_empty() || (may_present && self.ports.iter().any(|port| !port.ring.is_empty()))
+    }
+
+    fn rest(&self) {
+        pulse::rest();
     }
 }
 

@@ -224,8 +224,11 @@ pub const KAFKA_SENT: Metric =
 pub const KAFKA_ACKNOWLEDGED: Metric =
     counter("pinion_kafka_acknowledged_total", &[], "Records that Kafka has acknowledged.");
 
-pub const KAFKA_QUEUE_FULL: Metric =
-    counter("pinion_kafka_queue_full_total", &[], "Times that the producer's own queue had no room.");
+pub const KAFKA_QUEUE_FULL: Metric = counter(
+    "pinion_kafka_queue_full_total",
+    &[],
+    "Times that a record waited because as many, or as many bytes, as may be were not acknowledged.",
+);
 
 pub const KAFKA_DELIVERY_ERRORS: Metric = counter(
     "pinion_kafka_delivery_errors_total",

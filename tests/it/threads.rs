@@ -1,13 +1,19 @@
 //! Which threads an event's way takes changes nothing of what comes out.
 
+use std::path::Path;
+use std::time::Duration;
+
+use pinion_runtime::clock::mono_ns;
+use pinion_runtime::limits::EPOCH_PERIOD_NS;
 use pinion_spec::metrics;
 use pinion_tests::captures::SPOT;
 use pinion_tests::kafka::Broker;
 use pinion_tests::runtime::{Runtime, is_clean};
 use pinion_tests::scratch::Scratch;
 use pinion_tests::strategies;
+use pinion_tests::wait::until;
 
-use crate::market::{orders, read_to_end, record_only, topic_of, values};
+use crate::market::{Feeder, orders, read_to_end, record_only, topic_of, values};
 
 /// One thread for all where there is one worker, and one for each.
 const WAYS: [&[&str]; 2] = [&[], &["--threads", "dedicated"]];
@@ -34,6 +40,9 @@ fn one_thread_for_all_and_one_for_each_send_the_same_bytes() {
     assert!(together == apart, "the order streams differ");
 }
 
+/// For a pulse to stop on a machine that does something else.
+const STOPS: Duration = Duration::from_secs(20);
+
 /// A change of so many levels, each an event: more than a ring holds.
 const LEVELS: usize = 40_000;
 
@@ -59,5 +68,42 @@ fn a_record_larger_than_a_ring_is_presented_whole_and_what_comes_after_it_too() 
         assert!(runtime.count(&metrics::RING_FULL, &[]) > 0, "it did not fit: {args:?}");
         assert!(is_clean(runtime.sigterm_and_wait()));
         assert_eq!(orders(broker, &strategy).len(), 2, "an order for each quote: {args:?}");
+    }
+}
+
+/// How often a thread of a process has gone to sleep by itself.
+fn sleeps(runtime: &Runtime, name: &str) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", runtime.id())).unwrap();
+    let read = |task: &Path, file: &str| std::fs::read_to_string(task.join(file)).unwrap_or_default();
+    let task = tasks.map(|task| task.unwrap().path()).find(|task| read(task, "comm").trim() == name).unwrap();
+    let status = read(&task, "status");
+    let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+    count.trim().parse().unwrap()
+}
+
+#[test]
+fn where_nothing_comes_nothing_beats() {
+    let Some(mut feeder) = Feeder::new() else { return };
+    let mut strategy = record_only(feeder.broker, &feeder.market);
+    // Longer than a period: it is looked at.
+    strategy.spec.params.insert("work".to_owned(), "5000000".to_owned());
+    strategy.spec.budget.call_micros = 500_000;
+    let scratch = Scratch::new();
+    let file = strategies::write(&scratch, &strategy);
+    for args in WAYS {
+        let mut runtime = Runtime::start_ready(&[&file], &feeder.broker.address(), args);
+        let before = sleeps(&runtime, "epoch");
+        feeder.feed(&mut runtime, &strategy, 200);
+        assert!(sleeps(&runtime, "epoch") > before, "a clock that never beats stops nobody: {args:?}");
+        let mut last = (mono_ns(), sleeps(&runtime, "epoch"));
+        // Three hundred beats long.
+        until("the pulse to stop", STOPS, || {
+            let now = (mono_ns(), sleeps(&runtime, "epoch"));
+            if now.1 != last.1 {
+                last = now;
+            }
+            (now.0 - last.0 > 300 * EPOCH_PERIOD_NS).then_some(())
+        });
+        assert!(is_clean(runtime.sigterm_and_wait()));
     }
 }

@@ -1,7 +1,7 @@
 //! A strategy of the SDK as a [`Guest`] without WebAssembly: the same source, the same host functions, no sandbox.
 //!
-//! What the sandbox's lanes are compared with, in tests for what they decide and in benches for what they cost. It has no CPU or memory budget, and a panic is a panic; only the intents'
-//! budget is the same, because it decides which orders there are.
+//! What the sandbox's lanes are compared with, in tests for what they decide and in benches for what they cost. It has no CPU or
+//! memory budget, and a panic is a panic; only the intents' budget is the same, because it decides which orders there are.
 
 use pinion_runtime::bars::{BarKind, BarSeries};
 use pinion_runtime::effects::{self, Flood};

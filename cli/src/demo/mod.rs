@@ -30,6 +30,7 @@ use pinion_runtime::app::{self, AppConfig};
 use pinion_runtime::args::default_cache;
 use pinion_runtime::clock::{mono_ns, wall_ns};
 use pinion_runtime::fence::Fence;
+use pinion_runtime::metrics::Histograms;
 use pinion_runtime::pin::Pin;
 use pinion_runtime::registry::RegistryConfig;
 use pinion_runtime::ring::Wait;
@@ -154,6 +155,7 @@ fn flow(args: &DemoArgs, view: bool, log: &log::Kept) -> Result<Summary, CliErro
             workers: 1,
             fence: Fence::default(),
             journal: None,
+            histograms: Histograms::On,
         },
         admin: None,
         token_file: None,

@@ -187,8 +187,9 @@ impl App {
             members.iter().map(|member| plan::instruments(&member.strategy)).collect::<Result<_, _>>()?;
         let all: Vec<Instrument> = declared.iter().flatten().cloned().collect();
         let inputs = feed_inputs(&plan, &all)?;
-        let (broker, broker_reader) = recorder();
-        let (decode, decode_reader) = recorder();
+        let histograms = self.config.histograms;
+        let (broker, broker_reader) = histograms.recorder();
+        let (decode, decode_reader) = histograms.recorder();
         let metrics = Arc::new(FeedMetrics::new(plan.group.clone(), broker_reader, decode_reader));
         let outputs = members.iter().flat_map(|member| outputs(&member.strategy)).collect();
         let (consumer, partitions) = subscription::open(&self.config.kafka, &plan.group, &inputs, &outputs, &metrics)?;
@@ -233,9 +234,10 @@ impl App {
                 drop(handle.ready_guest().map_err(|fault| AppError::Start { strategy: name.clone(), fault })?)
             }
         }
-        let (egress, egress_reader) = recorder();
-        let (decision, decision_reader) = recorder();
-        let (ack, ack_reader) = recorder();
+        let histograms = self.config.histograms;
+        let (egress, egress_reader) = histograms.recorder();
+        let (decision, decision_reader) = histograms.recorder();
+        let (ack, ack_reader) = histograms.recorder();
         let sent = Arc::new(SentMetrics {
             tenant: handle.strategy.tenant().to_owned(),
             strategy: name,
@@ -410,7 +412,7 @@ impl App {
         let id = InstanceId(self.next_instance);
         self.next_instance += 1;
         let load = self.metrics.shard(&handle.strategy.group(), shard.index, worker);
-        handle.instance(shard, id, worker, load)
+        handle.instance(shard, id, worker, load, self.config.histograms)
     }
 
     fn add_instance(&self, handle: &StrategyHandle, made: &InstanceHandle, instance: Instance) {

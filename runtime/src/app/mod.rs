@@ -26,7 +26,7 @@ use crate::instruments::SymbolError;
 use crate::journal::{Entry, JournalConfig, Scribe, Writer, WriterCommand};
 use crate::kafka::{self, AccessError, Kafka};
 use crate::limits::{DRAIN_SECONDS_MAX, OUTBOUND_RING};
-use crate::metrics::{Counter, Metrics, WorkerMetrics, recorder};
+use crate::metrics::{Counter, Histograms, Metrics, WorkerMetrics};
 use crate::pin::{self, Pin};
 use crate::plan::PlanError;
 use crate::ring::{Wait, Waker};
@@ -55,6 +55,8 @@ pub struct AppConfig {
     pub fence: Fence,
     /// Where the workers' journals go.
     pub journal: Option<JournalConfig>,
+    /// Whether latencies are measured.
+    pub histograms: Histograms,
 }
 
 /// Which threads an event's way takes.
@@ -338,7 +340,7 @@ impl App {
         let mut crews = Vec::with_capacity(config.workers);
         let mut parts = Vec::with_capacity(config.workers);
         for (index, core) in cores.into_iter().enumerate() {
-            let (queue, queue_reader) = recorder();
+            let (queue, queue_reader) = config.histograms.recorder();
             let worker_metrics = Arc::new(WorkerMetrics::new(index, queue_reader));
             metrics.add_worker(Arc::clone(&worker_metrics));
             let (of_thread, of_busy) = (Arc::clone(&worker_metrics), Arc::clone(&worker_metrics));

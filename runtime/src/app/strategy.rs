@@ -10,7 +10,7 @@ use super::changes::Commanded;
 use crate::egress::{OrderIdentity, OrderRoute};
 use crate::instance::{Instance, InstanceId, InstanceParts, InstanceRecorders, ReadyGuest};
 use crate::instruments::{Instrument, Instruments};
-use crate::metrics::{ShardMetrics, StrategyMetrics, Terms, recorder};
+use crate::metrics::{Histograms, ShardMetrics, StrategyMetrics, Terms, recorder};
 use crate::plan::Shard;
 use crate::risk::{Executions, Limits};
 use crate::sandbox::{Fault, Host, HostConfig, Module};
@@ -211,14 +211,15 @@ impl StrategyHandle {
         id: InstanceId,
         worker: usize,
         load: Arc<ShardMetrics>,
+        histograms: Histograms,
     ) -> Result<(InstanceHandle, Instance), AppError> {
         let name = &self.strategy.metadata.name;
         let identity = OrderIdentity {
             strategy: order_hash(&self.strategy),
             sources: shard.sources.iter().map(|source| (source.topic_hash, source.partition)).collect(),
         };
-        let (call, call_reader) = recorder();
-        let (risk, risk_reader) = recorder();
+        let (call, call_reader) = histograms.recorder();
+        let (risk, risk_reader) = histograms.recorder();
         let tenant = self.strategy.tenant();
         let metrics = Arc::new(StrategyMetrics::new(tenant, name, Some(shard.index), call_reader, risk_reader));
         let parts = InstanceParts {

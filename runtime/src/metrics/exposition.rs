@@ -1,7 +1,6 @@
 //! The metrics as Prometheus reads them. Runs on the admin thread; walks the reading ends and touches no writer.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use pinion_spec::metrics::{self as names, LATENCY_BUCKETS_NS, LATENCY_QUANTILES, Metric, MetricKind};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric as Sample, MetricFamily, MetricType};
@@ -21,9 +20,18 @@ use crate::sandbox::FaultKind;
 const MODULE_DIGITS: usize = 12;
 
 /// One scrape: samples gathered by metric, in the order of the definitions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Exposition {
-    families: BTreeMap<usize, Vec<Sample>>,
+    families: Vec<Vec<Sample>>,
+    /// Of a metric among the definitions.
+    places: HashMap<&'static str, usize>,
+}
+
+impl Default for Exposition {
+    fn default() -> Self {
+        let places = names::ALL.iter().enumerate().map(|(place, metric)| (metric.name, place)).collect();
+        Self { families: vec![Vec::new(); names::ALL.len()], places }
+    }
 }
 
 /// The scrape's text, in Prometheus' text format.
@@ -183,6 +191,9 @@ fn strategies(metrics: &Metrics, out: &mut Exposition) {
 }
 
 fn terms(metrics: &Metrics, out: &mut Exposition) {
+    let all = metrics.sent();
+    let mut sent: HashMap<(&str, &str), Vec<&SentMetrics>> = HashMap::new();
+    all.iter().for_each(|one| sent.entry((&one.tenant, &one.strategy)).or_default().push(one));
     for ((tenant, strategy), terms) in metrics.terms() {
         let whose = [tenant.as_str(), strategy.as_str()];
         let module = terms.module.get(..MODULE_DIGITS).unwrap_or(&terms.module);
@@ -192,8 +203,7 @@ fn terms(metrics: &Metrics, out: &mut Exposition) {
         let Some(objective_ns) = terms.objective_ns else { continue };
         out.gauge(&names::STRATEGY_OBJECTIVE, &whose, seconds(objective_ns));
         let mut decisions = Latency::default();
-        let mine = |sent: &&Arc<SentMetrics>| (&*sent.tenant, &*sent.strategy) == (whose[0], whose[1]);
-        metrics.sent().iter().filter(mine).for_each(|sent| decisions.merge(&sent.decision));
+        sent.get(&(whose[0], whose[1])).into_iter().flatten().for_each(|sent| decisions.merge(&sent.decision));
         let over = decisions.count() - decisions.histogram.count_between(0, objective_ns);
         let objective = seconds(objective_ns).to_string();
         out.counter(&names::DECISIONS_OVER_OBJECTIVE, &[whose[0], whose[1], &objective], over);
@@ -225,7 +235,7 @@ fn latencies(metrics: &Metrics, out: &mut Exposition) {
 impl Exposition {
     fn push(&mut self, metric: &Metric, values: &[&str], fill: impl FnOnce(&mut Sample)) {
         debug_assert_eq!(metric.labels.len(), values.len(), "{}", metric.name);
-        let Some(place) = names::ALL.iter().position(|known| known.name == metric.name) else {
+        let Some(place) = self.places.get(metric.name) else {
             unreachable!("{} is not listed in pinion_spec::metrics::ALL", metric.name);
         };
         let label = |(name, value): (&&str, &&str)| {
@@ -236,7 +246,7 @@ impl Exposition {
         };
         let mut sample = Sample::from_label(metric.labels.iter().zip(values).map(label).collect());
         fill(&mut sample);
-        self.families.entry(place).or_default().push(sample);
+        self.families[*place].push(sample);
     }
 
     fn counter(&mut self, metric: &Metric, values: &[&str], count: u64) {
@@ -261,11 +271,12 @@ impl Exposition {
     }
 
     fn latency(&mut self, labels: [&str; 3], latency: &Latency) {
+        let counts = latency.counts_up_to(&LATENCY_BUCKETS_NS);
         self.push(&names::LATENCY, &labels, |sample| {
-            let buckets = LATENCY_BUCKETS_NS.iter().map(|bound| {
+            let buckets = LATENCY_BUCKETS_NS.iter().zip(counts).map(|(bound, count)| {
                 let mut bucket = Bucket::default();
                 bucket.set_upper_bound(seconds(*bound));
-                bucket.set_cumulative_count(latency.histogram.count_between(0, *bound));
+                bucket.set_cumulative_count(count);
                 bucket
             });
             let mut histogram = Histogram::default();
@@ -285,8 +296,9 @@ impl Exposition {
         let families: Vec<MetricFamily> = self
             .families
             .into_iter()
-            .map(|(place, samples)| {
-                let metric = &names::ALL[place];
+            .zip(names::ALL)
+            .filter(|(samples, _)| !samples.is_empty())
+            .map(|(samples, metric)| {
                 let mut family = MetricFamily::default();
                 family.set_name(metric.name.to_owned());
                 family.set_help(metric.help.to_owned());
@@ -318,6 +330,8 @@ fn to_f64(value: i64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
     use crate::metrics::{Terms, recorder};
 
     fn shown(metrics: &Metrics, name: &str) -> Vec<String> {

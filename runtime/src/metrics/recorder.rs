@@ -39,11 +39,33 @@ pub struct RecorderReader {
     cells: Arc<Cells>,
 }
 
-/// A histogram's pair of ends. 30 KiB.
+/// Whether a process measures latencies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Histograms {
+    /// All of them.
+    #[default]
+    On,
+    /// None: recorders keep nothing, and no clock is read for them.
+    Off,
+}
+
+impl Histograms {
+    /// A histogram's pair of ends. 30 KiB where it is on.
+    #[must_use]
+    pub fn recorder(self) -> (Recorder, RecorderReader) {
+        with_cells(if self == Self::On { CELLS } else { 0 })
+    }
+}
+
+/// A pair of ends that is on.
 #[must_use]
 pub fn recorder() -> (Recorder, RecorderReader) {
+    Histograms::On.recorder()
+}
+
+fn with_cells(cells: usize) -> (Recorder, RecorderReader) {
     let cells = Arc::new(Cells {
-        counts: (0..CELLS).map(|_| AtomicU64::new(0)).collect(),
+        counts: (0..cells).map(|_| AtomicU64::new(0)).collect(),
         sum_ns: AtomicU64::new(0),
         max_ns: AtomicU64::new(0),
     });
@@ -68,13 +90,22 @@ const fn lowest_value_of(cell: usize) -> u64 {
 }
 
 impl Recorder {
+    /// Whether it keeps what it is told: where it does not, nobody need read a clock for it.
+    #[must_use]
+    #[inline]
+    pub fn is_on(&self) -> bool {
+        !self.cells.counts.is_empty()
+    }
+
     /// Adds one value in ns. Three loads and three stores.
     #[inline]
     pub fn record(&mut self, ns: u64) {
         let cells = &*self.cells;
         // One writer: a plain load and store is enough, and cheaper than a locked add.
         let bump = |cell: &AtomicU64, by: u64| cell.store(cell.load(Relaxed).wrapping_add(by), Relaxed);
-        bump(&cells.counts[cell_of(ns.min(LATENCY_NS_MAX))], 1);
+        // There is one for every latency, or none at all.
+        let Some(cell) = cells.counts.get(cell_of(ns.min(LATENCY_NS_MAX))) else { return };
+        bump(cell, 1);
         bump(&cells.sum_ns, ns);
         if ns > cells.max_ns.load(Relaxed) {
             cells.max_ns.store(ns, Relaxed);
@@ -131,6 +162,23 @@ impl Latency {
         self.histogram.value_at_quantile(quantile).min(self.max_ns)
     }
 
+    /// How many values lie at or below each of these bounds, which ascend: what [`Histogram::count_between`] says of each, in one pass
+    /// for all.
+    #[must_use]
+    pub fn counts_up_to<const N: usize>(&self, bounds: &[u64; N]) -> [u64; N] {
+        let (mut counts, mut place, mut count) = ([0; N], 0, 0);
+        let cells = bounds.map(|bound| cell_of(bound.min(LATENCY_NS_MAX)));
+        for step in self.histogram.iter_recorded() {
+            while place < N && cells[place] < cell_of(step.value_iterated_to()) {
+                counts[place] = count;
+                place += 1;
+            }
+            count += step.count_at_value();
+        }
+        counts[place..].fill(count);
+        counts
+    }
+
     /// How many values.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -169,6 +217,35 @@ mod tests {
         let mut merged = Latency::default();
         merged.merge(&reader);
         assert_eq!((merged.count(), merged.max_ns, merged.sum_ns), (2, 70_000, 70_005));
+    }
+
+    #[test]
+    fn counts_up_to_bounds_are_those_of_hdrhistogram() {
+        const BOUNDS: [u64; 8] = [0, 250, 255, 1_000, 50_000, 50_001, LATENCY_NS_MAX, u64::MAX];
+        let mut latency = Latency::default();
+        let check = |latency: &Latency| {
+            let each = BOUNDS.map(|bound| latency.histogram.count_between(0, bound));
+            assert_eq!(latency.counts_up_to(&BOUNDS), each);
+        };
+        check(&latency);
+        let (mut recorder, reader) = recorder();
+        for ns in [0, 1, 249, 250, 251, 999, 1_003, 49_999, 50_100, 1 << 35, u64::MAX] {
+            recorder.record(ns);
+        }
+        latency.merge(&reader);
+        check(&latency);
+        assert_eq!(latency.counts_up_to(&[1 << 20]), [9]);
+    }
+
+    #[test]
+    fn one_that_is_off_keeps_nothing() {
+        let (mut off, reader) = Histograms::Off.recorder();
+        let ((mut kept, kept_reader), mut merged) = (recorder(), Latency::default());
+        off.record(5);
+        kept.absorb(&reader);
+        merged.merge(&reader);
+        merged.merge(&kept_reader);
+        assert_eq!((off.is_on(), kept.is_on(), merged.count(), merged.max_ns), (false, true, 0, 0));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use pinion_spec::strategy::{Risk, Strategy, TradingState};
 use super::Playback;
 use crate::app::{AppError, StrategyHandle};
 use crate::instance::{InstanceId, Source};
-use crate::metrics::ShardMetrics;
+use crate::metrics::{Histograms, ShardMetrics};
 use crate::plan::{self, Shard};
 use crate::sandbox::Module;
 use crate::worker::{Command, FeedId};
@@ -40,7 +40,7 @@ impl Playback {
         let places = (self.strategies.len(), number);
         let mut handle = StrategyHandle::new((strategy, module), None, places, Vec::new(), topics, declared);
         handle.set_trading_state(trading_state);
-        let (made, instance) = handle.instance(&shard, id, 0, Arc::new(ShardMetrics::default()))?;
+        let (made, instance) = handle.instance(&shard, id, 0, Arc::new(ShardMetrics::default()), Histograms::On)?;
         let inputs = instance.inputs().collect();
         handle.instances.push(made);
         self.strategies.push(handle);

@@ -29,7 +29,7 @@ use crate::instance::{Instance, InstanceId, Notice};
 use crate::instruments::{Instrument, Instruments, SymbolError};
 use crate::journal::Scribe;
 use crate::limits::QUARANTINE_WINDOW_NS;
-use crate::metrics::{ShardMetrics, StrategyMetrics, WorkerMetrics, recorder};
+use crate::metrics::{Histograms, ShardMetrics, StrategyMetrics, WorkerMetrics, recorder};
 use crate::plan::{self, FeedPlan};
 use crate::sandbox::{FaultKind, Module};
 use crate::supervisor::{Verdict, after_faults, say};
@@ -186,7 +186,8 @@ impl Playback {
             for shard in handle.shards.clone() {
                 // One number for all strategies: it names the instance in commands.
                 let id = InstanceId(u32::try_from(index << 16).unwrap_or(u32::MAX) | u32::from(shard.index));
-                let (made, instance) = handle.instance(&shard, id, 0, Arc::new(ShardMetrics::default()))?;
+                let (made, instance) =
+                    handle.instance(&shard, id, 0, Arc::new(ShardMetrics::default()), Histograms::On)?;
                 let inputs = instance.inputs().collect();
                 handle.instances.push(made);
                 self.worker.command(Command::AddInstance { feed, instance: Box::new(instance), inputs });

@@ -3,9 +3,6 @@
 //!
 //! Does not allocate per call either, except `instrument`, which hands out its symbol as a string of its own.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-
 use wasmtime::component::{ComponentNamedList, Instance, InstancePre, Lift, Linker, Lower, TypedFunc, WasmStr};
 use wasmtime::{Store, StoreContextMut};
 
@@ -50,13 +47,8 @@ impl ComponentGuest {
     ///
     /// # Errors
     /// What happened while it was instantiated, or [`super::FaultKind::Init`].
-    pub(super) fn new(
-        pre: &InstancePre<State>,
-        host: Host,
-        budget: &Budget,
-        tick: Arc<AtomicU64>,
-    ) -> Result<Self, Fault> {
-        let mut store = store(pre.engine(), host, budget, tick);
+    pub(super) fn new(pre: &InstancePre<State>, host: Host, budget: &Budget) -> Result<Self, Fault> {
+        let mut store = store(pre.engine(), host, budget);
         pre.instantiate(&mut store)
             .and_then(|instance| Self::bind(instance, store, budget))
             .map_err(|error| instantiation_fault(&error))

@@ -5,11 +5,10 @@
 //! call's deadline comes. What passed between that reading and the call is taken off: only time that the call surely had counts.
 
 use std::cell::Cell;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasmtime::{Store, UpdateDeadline};
 
+use super::pulse;
 use super::state::State;
 use crate::clock::thread_cpu_ns;
 use crate::limits::{COLD_CALL_NS_MAX, EPOCH_PERIOD_NS};
@@ -76,29 +75,28 @@ impl Allowance {
 /// The meter of one instance.
 #[derive(Debug)]
 pub(super) struct Meter {
-    /// Counts with the epoch.
-    tick: Arc<AtomicU64>,
-    /// The tick at which the deadline was set.
+    /// What [`pulse::beats`] said when the deadline was set.
     seen: u64,
     running: Allowance,
 }
 
 impl Meter {
-    pub(super) const fn new(tick: Arc<AtomicU64>) -> Self {
-        Self { tick, seen: u64::MAX, running: Allowance::COLD }
+    pub(super) const fn new() -> Self {
+        Self { seen: u64::MAX, running: Allowance::COLD }
     }
 
-    /// Whether the call that begins still has the deadline and the reading of an earlier one: the epoch has not moved since.
+    /// Whether the call that begins still has the deadline and the reading of an earlier one: the epoch has not moved since, and the thread
+    /// has not rested.
     #[inline]
     fn continues(&self, allowance: Allowance) -> bool {
-        // Only whether it changed matters, so no ordering does.
-        self.seen == self.tick.load(Ordering::Relaxed) && self.running.cpu_ns == allowance.cpu_ns
+        self.seen == pulse::beats() && self.running.cpu_ns == allowance.cpu_ns
     }
 
     #[cold]
     fn begin(&mut self, allowance: Allowance) {
         self.running = allowance;
-        self.seen = self.tick.load(Ordering::Relaxed);
+        pulse::run();
+        self.seen = pulse::beats();
         // Another instance's call may have read this thread's clock at this tick.
         if READING.get().tick != self.seen {
             // The CPU clock last: what passes between the two is nobody's.
@@ -134,6 +132,7 @@ pub(super) fn begin(store: &mut Store<State>, allowance: Allowance) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::engine;
 
     /// The allowance of a budget, and whether a call that has used so much goes on, and for how many ticks.
     fn goes_on(budget_ns: u64, used_ns: u64) -> Option<u64> {
@@ -182,13 +181,13 @@ mod tests {
 
     #[test]
     fn what_the_thread_did_before_the_tick_is_not_counted_against_the_call() {
-        let tick = Arc::new(AtomicU64::new(0));
-        let mut meter = Meter::new(Arc::clone(&tick));
+        pulse::moves(&engine::compiler().unwrap()).unwrap();
+        let mut meter = Meter::new();
         meter.begin(Allowance::new(EPOCH_PERIOD_NS));
         let start = thread_cpu_ns();
         while thread_cpu_ns() - start < 20 * EPOCH_PERIOD_NS {}
         assert!(matches!(meter.deadline(0), UpdateDeadline::Interrupt));
-        tick.fetch_add(1, Ordering::Relaxed);
+        pulse::rest();
         meter.begin(Allowance::new(10 * EPOCH_PERIOD_NS));
         assert!(matches!(meter.deadline(0), UpdateDeadline::Continue(_)));
     }

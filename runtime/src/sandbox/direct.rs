@@ -3,9 +3,6 @@
 //! Costs a few nanoseconds over a bare call. What the component's own glue would have checked is checked here: see
 //! [`super::imports`] for what the guest passes in, and [`DirectGuest::init`] for what `on-init` returns.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-
 use wasmtime::{Instance, InstancePre, Store, TypedFunc, WasmParams, WasmResults};
 
 use super::cpu::{self, Allowance};
@@ -58,13 +55,8 @@ impl DirectGuest {
     ///
     /// # Errors
     /// What happened in the module's start function, or [`super::FaultKind::Init`].
-    pub(super) fn new(
-        pre: &InstancePre<State>,
-        host: Host,
-        budget: &Budget,
-        tick: Arc<AtomicU64>,
-    ) -> Result<Self, Fault> {
-        let mut store = store(pre.module().engine(), host, budget, tick);
+    pub(super) fn new(pre: &InstancePre<State>, host: Host, budget: &Budget) -> Result<Self, Fault> {
+        let mut store = store(pre.module().engine(), host, budget);
         Self::instantiate(pre, &mut store)
             .map_err(|error| instantiation_fault(&error))
             .and_then(|instance| Self::bind(instance, store, budget).map_err(|error| instantiation_fault(&error)))

@@ -1,18 +1,14 @@
-//! One configuration of wasmtime for compiling and for running, and the clock that stops runaway guests.
+//! One configuration of wasmtime for compiling and for running.
 //!
 //! Code compiled under one configuration runs under another only if they agree; so there is one. It asks for what
 //! determinism and hostile guests need: every NaN the same, no threads, nothing whose result the specification leaves open,
 //! and an epoch check in every loop and function.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy, WasmFeatures};
 
-use crate::limits::{EPOCH_PERIOD_NS, GUEST_STACK_BYTES_MAX, GUEST_TABLE_ELEMENTS_MAX};
+use crate::limits::{GUEST_STACK_BYTES_MAX, GUEST_TABLE_ELEMENTS_MAX};
 
 /// What a guest may use of WebAssembly: what compilers emit today. Left out on purpose: threads (no shared state, no races),
 /// relaxed SIMD (its results differ between machines), 64-bit memories (they need bounds checks), garbage collection and
@@ -111,56 +107,6 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
         .table_elements(GUEST_TABLE_ELEMENTS_MAX)
         .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT_BYTES);
     pool
-}
-
-/// Moves an engine's epoch on once per [`EPOCH_PERIOD_NS`] until dropped.
-///
-/// A tick that comes late is not made up for: the guest may have had no CPU in that time either.
-#[derive(Debug)]
-pub struct EpochTicker {
-    tick: Arc<AtomicU64>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl EpochTicker {
-    /// Starts ticking.
-    ///
-    /// # Errors
-    /// When the thread cannot be had.
-    pub fn start(engine: &Engine) -> std::io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let tick = Arc::new(AtomicU64::new(0));
-        let (stopped, engine, ticked) = (Arc::clone(&stop), engine.weak(), Arc::clone(&tick));
-        let thread = std::thread::Builder::new().name("epoch".to_owned()).spawn(move || {
-            // Acquire pairs with the release in `drop`; a spurious wake-up only makes one tick early.
-            while !stopped.load(Ordering::Acquire) {
-                std::thread::park_timeout(Duration::from_nanos(EPOCH_PERIOD_NS));
-                let Some(engine) = engine.upgrade() else { return };
-                engine.increment_epoch();
-                ticked.fetch_add(1, Ordering::Relaxed);
-            }
-        })?;
-        Ok(Self { tick, stop, thread: Some(thread) })
-    }
-}
-
-impl EpochTicker {
-    /// A count that goes on with the epoch.
-    pub(super) fn tick(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.tick)
-    }
-}
-
-impl Drop for EpochTicker {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            // It cannot panic; and if it did, there is nothing left to do about it here.
-            let _ = thread.join();
-        }
-    }
 }
 
 #[cfg(test)]

@@ -14,8 +14,9 @@ use super::artefact::{Artefact, ArtefactError, Digest, Lane};
 use super::compile::{CompileError, Compiler};
 use super::component::ComponentGuest;
 use super::direct::DirectGuest;
-use super::engine::{Allocation, EpochTicker, runner};
+use super::engine::{Allocation, runner};
 use super::probe::{Probe, Probed};
+use super::pulse;
 use super::state::State;
 use super::{Fault, Guest, Host, component, imports};
 use crate::clock::mono_ns;
@@ -50,7 +51,7 @@ pub enum SandboxError {
     Engine(String),
     /// The epoch thread.
     #[error("cannot start the thread that stops runaway guests")]
-    Ticker(#[source] io::Error),
+    Pulse(#[source] io::Error),
     /// The cache.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -96,7 +97,6 @@ pub enum LoadError {
 pub struct Sandbox {
     engine: Engine,
     allocation: Allocation,
-    ticker: Arc<EpochTicker>,
     cache: Cache,
     compiler: Compiler,
     kept: Option<PathBuf>,
@@ -105,8 +105,8 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Reserves the pool, opens the cache and starts the epoch thread. Call it before pinning: the epoch thread inherits the
-    /// caller's cores, and on a worker's core a spinning guest would keep it from ticking.
+    /// Reserves the pool, opens the cache and starts the pulse. Call it before pinning: the pulse's thread inherits the caller's cores, and
+    /// on a worker's core a spinning guest would keep it from beating.
     ///
     /// # Errors
     /// [`SandboxError`]
@@ -117,9 +117,9 @@ impl Sandbox {
         imports::define(&mut direct).map_err(refused)?;
         let mut component = ComponentLinker::new(&engine);
         component::define(&mut component).map_err(refused)?;
-        let ticker = Arc::new(EpochTicker::start(&engine).map_err(SandboxError::Ticker)?);
+        pulse::moves(&engine).map_err(SandboxError::Pulse)?;
         let cache = Cache::open(&config.cache, &engine)?;
-        Ok(Self { engine, allocation, ticker, cache, compiler: config.compiler, kept: config.kept, direct, component })
+        Ok(Self { engine, allocation, cache, compiler: config.compiler, kept: config.kept, direct, component })
     }
 
     /// Where instances get their memory from.
@@ -175,7 +175,7 @@ impl Sandbox {
         };
         self.keep(artefact)?;
         let bytes = artefact.bytes().len() as u64;
-        Ok(Module { digest, bytes, pre, ticker: Arc::clone(&self.ticker), probe: None })
+        Ok(Module { digest, bytes, pre, probe: None })
     }
 
     /// Keeps a module's bytes, where they are to be kept and are not yet.
@@ -230,8 +230,6 @@ pub struct Module {
     digest: Digest,
     bytes: u64,
     pre: Pre,
-    /// No instance without the clock that stops it.
-    ticker: Arc<EpochTicker>,
     probe: Option<Probe>,
 }
 
@@ -269,10 +267,12 @@ impl Module {
     /// What happened while it came to life.
     pub fn instantiate(&self, host: Host, budget: &Budget) -> Result<Box<dyn Guest>, Fault> {
         let began = mono_ns();
-        let guest: Box<dyn Guest> = match &self.pre {
-            Pre::Direct(pre) => Box::new(DirectGuest::new(pre, host, budget, self.ticker.tick())?),
-            Pre::Component(pre) => Box::new(ComponentGuest::new(pre, host, budget, self.ticker.tick())?),
+        let made: Result<Box<dyn Guest>, Fault> = match &self.pre {
+            Pre::Direct(pre) => DirectGuest::new(pre, host, budget).map(|guest| Box::new(guest) as _),
+            Pre::Component(pre) => ComponentGuest::new(pre, host, budget).map(|guest| Box::new(guest) as _),
         };
+        pulse::rest();
+        let guest = made?;
         Ok(match &self.probe {
             Some(probe) => {
                 let instantiate_ns = mono_ns() - began;

@@ -23,6 +23,7 @@ mod abi;
 mod cpu;
 mod imports;
 mod memory;
+pub(crate) mod pulse;
 mod scalars;
 mod state;
 

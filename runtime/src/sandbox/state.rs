@@ -1,7 +1,6 @@
 //! What a store carries: the guest's [`Host`], the cap on its memory and, in the direct lane, its memory and allocator.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use wasmtime::{Engine, Memory, ResourceLimiter, Store, TypedFunc};
 
@@ -36,9 +35,9 @@ pub(super) struct Core {
 }
 
 /// A store for one instance: capped, and with a cold call's time for its instantiation.
-pub(super) fn store(engine: &Engine, host: Host, budget: &Budget, tick: Arc<AtomicU64>) -> Store<State> {
+pub(super) fn store(engine: &Engine, host: Host, budget: &Budget) -> Store<State> {
     let cap = usize::try_from(u64::from(budget.memory_mib) << 20).unwrap_or(usize::MAX);
-    let meter = Meter::new(tick);
+    let meter = Meter::new();
     let state = State { host, meter, caps: Caps { cap, used: 0 }, core: None, may_not_leave: false };
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.caps);

@@ -17,6 +17,8 @@ use crate::system::System;
 const P50: f64 = 1.05;
 const P99: f64 = 1.15;
 const CPU: f64 = 1.25;
+/// Goal of row 12.
+const SCRAPED: f64 = 1.05;
 
 /// How long to measure.
 #[derive(Debug, Clone, Copy)]
@@ -104,6 +106,20 @@ pub(crate) fn beside_peer(
         names: ["pinion", peer],
     };
     measured.push(&told, [goal; 4], before, results);
+}
+
+/// One that is scraped beside one that is not.
+pub(crate) fn scraped((a, b): (&mut System, &mut System), rate: u64, plan: Plan, results: &mut Results) {
+    let before = load();
+    let names = [a.name.clone(), b.name.clone()];
+    let measured = measure((a, b), (&Pattern::Fixed, rate), plan);
+    let told = Told {
+        id: &|what| format!("12.scrape.{what}"),
+        name: &|what| format!("{what}, 1,000 strategies, scraped once a second, {rate}/s"),
+        floor: "the same, not scraped",
+        names: [&names[0], &names[1]],
+    };
+    measured.push(&told, [Goal::None, Goal::RatioAtMost(SCRAPED), Goal::None, Goal::None], before, results);
 }
 
 /// Measures one pattern at one rate: four rows.

@@ -15,6 +15,7 @@ mod memory;
 mod peers;
 mod schedule;
 mod system;
+mod telemetry;
 mod throughput;
 
 use std::process::ExitCode;
@@ -122,6 +123,7 @@ fn bench(args: &Args) -> Result<(), String> {
         let what = What { id: "5.poll", floor: "a loop of single polls", ..what };
         throughput::row((&mut pinion, &mut poll), what, POLL, fours, Backlog::READING, &mut results)?;
     }
+    telemetry::rows(&broker, &own, RATE, plan, &mut results)?;
     memory::rows(&broker, &own, RATE, &mut results)?;
     results.finish(args.json.as_deref())
 }

@@ -1,8 +1,10 @@
 //! The systems under load: each a process of its own, with topics of its own.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pinion_benches::machine::resident_bytes;
@@ -40,6 +42,27 @@ pub(crate) struct System {
     sender: Sender,
     collector: Collector,
     blocks: u64,
+    /// Who reads its metrics once in each block.
+    scraped: Option<Scraper>,
+}
+
+/// Reads a process's metrics, as a Prometheus does.
+#[derive(Debug, Clone)]
+pub(crate) struct Scraper {
+    pub(crate) admin: SocketAddr,
+    /// Bytes of the last answer, and how many ns it took.
+    pub(crate) last: Arc<Mutex<(usize, u64)>>,
+}
+
+impl Scraper {
+    fn scrape(&self) {
+        let began = mono_ns();
+        if let Ok(answer) = pinion_tests::http::request(self.admin, "GET", "/metrics", &[], b"")
+            && let Ok(mut last) = self.last.lock()
+        {
+            *last = (answer.body.len(), mono_ns() - began);
+        }
+    }
 }
 
 impl System {
@@ -58,7 +81,7 @@ impl System {
         let watchdog = watch(&child, &folder).map_err(|error| format!("sh: {error}"))?;
         let (sender, collector) = (Sender::new(&brokers, &input), Collector::start(&brokers, &output));
         let process = Running { child, watchdog, folder };
-        Ok(Self { name: name.to_owned(), process, sender, collector, blocks: 0 })
+        Ok(Self { name: name.to_owned(), process, sender, collector, blocks: 0, scraped: None })
     }
 
     /// Waits until it answers.
@@ -66,12 +89,24 @@ impl System {
         self.sender.until_answered(&self.collector)
     }
 
+    /// From now on its metrics are read as each block begins.
+    pub(crate) fn scraped(mut self, scraper: Scraper) -> Self {
+        self.scraped = Some(scraper);
+        self
+    }
+
     /// A block of load.
     pub(crate) fn block(&mut self, pattern: &Pattern, rate: u64, ns: u64) -> Block {
         self.blocks += 1;
         let times = pattern.times(rate, ns, self.blocks);
         let pid = self.process.child.id();
-        self.sender.block(&times, &self.collector, &|| cpu_ns(pid))
+        let (sender, collector) = (&mut self.sender, &self.collector);
+        std::thread::scope(|scope| {
+            if let Some(scraper) = &self.scraped {
+                scope.spawn(|| scraper.scrape());
+            }
+            sender.block(&times, collector, &|| cpu_ns(pid))
+        })
     }
 
     /// Has it read a backlog; ns until the last answer.
@@ -129,8 +164,8 @@ pub(crate) fn pinion(
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut command = Command::new(own.with_file_name("pinion-runtime"));
     for n in 0..strategies {
-        let every = if n == 0 { every } else { u64::MAX };
-        command.arg(strategy_file(&folder, &format!("strategy-{n}"), input, output, every)?);
+        let (name, every) = (format!("strategy-{n}"), if n == 0 { every } else { u64::MAX });
+        command.arg(strategy_file(&folder, &name, (input, &name), output, every)?);
     }
     command.args(["--brokers", brokers]);
     Ok((command, folder))
@@ -143,8 +178,14 @@ pub(crate) fn floor(own: &Path, reads: &[&str], every: u64, [brokers, input, out
     (command, PathBuf::new())
 }
 
-/// A strategy file that sends an order for every so many-th quote.
-fn strategy_file(folder: &Path, name: &str, input: &str, output: &str, every: u64) -> Result<PathBuf, String> {
+/// A strategy file that sends an order for every so many-th quote of a topic, which it reads as one of a group.
+pub(crate) fn strategy_file(
+    folder: &Path,
+    name: &str,
+    (input, group): (&str, &str),
+    output: &str,
+    every: u64,
+) -> Result<PathBuf, String> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     let module = root.join("strategies-examples/record-only/record-only.wasm");
     let module =
@@ -156,7 +197,7 @@ fn strategy_file(folder: &Path, name: &str, input: &str, output: &str, every: u6
         "metadata": {"name": name},
         "spec": {
             "module": {"file": module},
-            "inputs": [{"topic": input, "encoding": "binance-spot", "start": "earliest", "resync": "rebuild"}],
+            "inputs": [{"topic": input, "encoding": "binance-spot", "start": "earliest", "resync": "rebuild", "group": group}],
             "outputs": {"orders": {"topic": output}},
             "instruments": [{"symbol": "BTCUSDT", "tick": "0.01", "lot": "0.00001"}],
             "params": {"every": every.to_string(), "size": "0.001"},

@@ -72,14 +72,13 @@ fn run(args: &Args) -> Result<bool, String> {
             None => "new".to_owned(),
             Some(change) => format!("{change:+.1} %"),
         };
-        let strays = change.is_none_or(|change| change > TOLERANCE);
-        let verdict = match change {
-            None => "no baseline",
-            Some(change) if change > TOLERANCE => "MORE",
-            Some(change) if change < -TOLERANCE => "less: renew the baseline",
-            Some(_) => "",
+        let (verdict, is_held) = match change {
+            None => ("no baseline", false),
+            Some(change) if change > TOLERANCE => ("MORE", false),
+            Some(change) if change < -TOLERANCE => ("less: renew the baseline", true),
+            Some(_) => ("", true),
         };
-        holds &= !strays;
+        holds &= is_held;
         let before = before.map_or_else(|| "-".to_owned(), |before| format!("{before:.1}"));
         println!("{:<48} {count:>12.1} {before:>12} {told:>8}  {verdict}", case.name);
         counts.insert(case.name.to_owned(), (count * 10.0).round() / 10.0);

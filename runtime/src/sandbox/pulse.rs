@@ -1,0 +1,221 @@
+//! The clock that stops runaway guests: it beats once per [`EPOCH_PERIOD_NS`] while any thread may be inside a guest, and moves the epoch
+//! of every engine on with each beat.
+//!
+//! A beat is a wake-up, so nobody has one who sleeps: a thread's first call sets a timer of its own, and before it sleeps it puts the timer
+//! off ([`rest`]). Promise: while a thread calls guests its timer runs. A beat that comes late is not made up for: the guest may have had no
+//! CPU in that time either.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll;
+use rustix::io::Errno;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+use wasmtime::{Engine, EngineWeak};
+
+use crate::limits::EPOCH_PERIOD_NS;
+
+/// Changes with each beat, and whenever a timer is put off. As long as it does not, the timer of whoever read it runs.
+static BEATS: AtomicU64 = AtomicU64::new(0);
+static PULSE: OnceLock<Pulse> = OnceLock::new();
+
+thread_local! {
+    static TIMER: RefCell<Timer> = const { RefCell::new(Timer { fd: None, runs: false }) };
+}
+
+/// The process's. Its thread is called `epoch`.
+struct Pulse {
+    /// Tells which timers have run out.
+    told: OwnedFd,
+    /// All timers, by the numbers that they are told by; a thread's is gone with it.
+    timers: Mutex<BTreeMap<u64, Weak<OwnedFd>>>,
+    /// Of whoever cannot have a timer of his own. Once it runs, it runs for ever.
+    shared: OnceLock<Arc<OwnedFd>>,
+    engines: Mutex<Vec<EngineWeak>>,
+}
+
+/// A thread's own.
+struct Timer {
+    /// `None` before the thread's first call.
+    fd: Option<Arc<OwnedFd>>,
+    runs: bool,
+}
+
+/// From now on an engine's epoch moves with the pulse. The first call starts the thread, which inherits the caller's cores: on a worker's
+/// core a spinning guest would keep it from beating.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn moves(engine: &Engine) -> std::io::Result<()> {
+    static STARTING: Mutex<()> = Mutex::new(());
+    let _one = locked(&STARTING);
+    let pulse = match PULSE.get() {
+        Some(pulse) => pulse,
+        None => {
+            let told = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+            let made = Pulse { told, timers: Mutex::default(), shared: OnceLock::new(), engines: Mutex::default() };
+            let shared = made.timer()?;
+            let pulse = PULSE.get_or_init(|| made);
+            let _ = pulse.shared.set(shared);
+            std::thread::Builder::new().name("epoch".to_owned()).spawn(|| beat(pulse))?;
+            pulse
+        }
+    };
+    locked(&pulse.engines).push(engine.weak());
+    Ok(())
+}
+
+/// What changes with each beat.
+#[inline]
+pub(super) fn beats() -> u64 {
+    // Only whether it changed matters, and who changes it for a thread is the thread itself.
+    BEATS.load(Ordering::Relaxed)
+}
+
+/// A call begins on this thread.
+#[cold]
+pub(super) fn run() {
+    let Some(pulse) = PULSE.get() else { unreachable!("an engine without a pulse") };
+    // A thread that is about to end has no timer any more.
+    let running = TIMER.try_with(|timer| timer.borrow_mut().run(pulse)).unwrap_or(Err(Errno::BADF));
+    if let Err(error) = running {
+        tracing::warn!(%error, "a thread that calls guests has no timer of its own; the shared one runs from now on");
+        if let Some(shared) = pulse.shared.get() {
+            set(shared, EPOCH_PERIOD_NS);
+        }
+    }
+}
+
+/// No call comes on this thread before it says so by calling: it is about to sleep, or has made the one call that it had to.
+pub(crate) fn rest() {
+    // Where it fails the thread ends, and its timer with it.
+    let _ = TIMER.try_with(|timer| timer.borrow_mut().rest());
+}
+
+impl Timer {
+    fn run(&mut self, pulse: &Pulse) -> Result<(), Errno> {
+        if !self.runs {
+            let fd = match self.fd.take() {
+                Some(fd) => fd,
+                None => pulse.timer()?,
+            };
+            set(&fd, EPOCH_PERIOD_NS);
+            self.fd = Some(fd);
+            self.runs = true;
+        }
+        Ok(())
+    }
+
+    fn rest(&mut self) {
+        if let (true, Some(fd)) = (self.runs, &self.fd) {
+            self.runs = false;
+            BEATS.fetch_add(1, Ordering::Relaxed);
+            set(fd, 0);
+        }
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.rest();
+    }
+}
+
+impl Pulse {
+    /// A timer that does not run yet, among all others.
+    fn timer(&self) -> Result<Arc<OwnedFd>, Errno> {
+        let timer =
+            Arc::new(timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?);
+        let mut timers = locked(&self.timers);
+        timers.retain(|_, timer| timer.strong_count() > 0);
+        let number = timers.last_key_value().map_or(0, |(last, _)| last + 1);
+        epoll::add(&self.told, &timer, epoll::EventData::new_u64(number), epoll::EventFlags::IN)?;
+        timers.insert(number, Arc::downgrade(&timer));
+        Ok(timer)
+    }
+}
+
+/// Has a timer run out every so many ns; 0: never.
+fn set(timer: &OwnedFd, period_ns: u64) {
+    let period = Timespec { tv_sec: 0, tv_nsec: i64::try_from(period_ns).unwrap_or(i64::MAX) };
+    let every = Itimerspec { it_interval: period, it_value: period };
+    // It takes any period below a second.
+    let set = timerfd_settime(timer, TimerfdTimerFlags::empty(), &every);
+    debug_assert!(set.is_ok(), "{set:?}");
+}
+
+fn beat(pulse: &Pulse) {
+    let mut out = Vec::with_capacity(64);
+    loop {
+        out.clear();
+        match epoll::wait(&pulse.told, spare_capacity(&mut out), None) {
+            Ok(_) => {
+                for told in &out {
+                    let timer = locked(&pulse.timers).get(&told.data.u64()).and_then(Weak::upgrade);
+                    // It goes on when it has been read; one that was put off meanwhile has nothing to read.
+                    let _ = timer.map(|timer| rustix::io::read(&timer, &mut [0; 8]));
+                }
+                BEATS.fetch_add(1, Ordering::Relaxed);
+                locked(&pulse.engines)
+                    .retain(|engine| engine.upgrade().map(|engine| engine.increment_epoch()).is_some());
+            }
+            Err(Errno::INTR) => {}
+            // Nothing stops a guest any more, so nothing may run one.
+            Err(error) => {
+                tracing::error!(%error, "the clock that stops guests has failed");
+                std::process::abort();
+            }
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::mono_ns;
+
+    /// How many times an engine's epoch moves while this thread waits for so many periods; told by a counter of its own.
+    fn beats_in(periods: u64) -> u64 {
+        let (before, until) = (beats(), mono_ns() + periods * EPOCH_PERIOD_NS);
+        while mono_ns() < until {
+            std::thread::park_timeout(std::time::Duration::from_nanos(EPOCH_PERIOD_NS));
+        }
+        beats() - before
+    }
+
+    /// In a process of its own: other tests' threads call guests.
+    #[test]
+    #[ignore = "run by the test below"]
+    fn alone() {
+        moves(&crate::sandbox::engine::compiler().unwrap()).unwrap();
+        assert_eq!(beats_in(20), 0, "nobody calls");
+        run();
+        assert!(beats_in(200) > 50);
+        std::thread::spawn(run).join().unwrap();
+        let rested = beats();
+        rest();
+        assert_eq!(beats(), rested + 1, "whoever had a deadline sets another one");
+        assert_eq!(beats_in(20), 0, "all rest, or have ended");
+        run();
+        assert!(beats_in(200) > 50, "it begins again");
+    }
+
+    #[test]
+    fn it_beats_while_a_thread_may_call_and_not_while_all_rest() {
+        let name = "sandbox::pulse::tests::alone";
+        let mut own = std::process::Command::new(std::env::current_exe().unwrap());
+        let out = own.args([name, "--exact", "--ignored"]).output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
+        assert!(String::from_utf8_lossy(&out.stdout).contains("1 passed"));
+    }
+}
