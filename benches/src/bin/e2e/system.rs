@@ -191,6 +191,8 @@ pub(crate) fn strategy_file(
     let module =
         module.canonicalize().map_err(|error| format!("{}: {error}; run `make strategies`", module.display()))?;
     let file = folder.join(format!("{name}.yaml"));
+    // What a second may have takes 8 bytes of each: so many as the fastest may send, and as by default whoever sends none.
+    let messages = if every == u64::MAX { 10 } else { 100_000 };
     let text = serde_json::json!({
         "apiVersion": "pinion.dev/v1alpha1",
         "kind": "Strategy",
@@ -202,7 +204,7 @@ pub(crate) fn strategy_file(
             "instruments": [{"symbol": "BTCUSDT", "tick": "0.01", "lot": "0.00001"}],
             "params": {"every": every.to_string(), "size": "0.001"},
             "risk": {
-                "maxOrderSize": "1", "maxOrderNotional": "100000", "priceCollarBps": 100, "messagesPerSecond": 1_000_000,
+                "maxOrderSize": "1", "maxOrderNotional": "100000", "priceCollarBps": 100, "messagesPerSecond": messages,
                 "maxOpenOrders": 4096, "maxPosition": "1000000", "staleAfterMillis": 3_600_000
             }
         }
