@@ -84,6 +84,8 @@ Generated from the files in [`benches/results/`](../benches/results) by `make be
   of decoding, books, risk and an order's encoding, against [a baseline](../benches/instructions.json) to 2 %
   ([instructions.rs](../benches/tests/instructions.rs)). `make instructions` shows them; `RENEW=1` writes the baseline anew.
 
+What falls short, why, and what was tried: [findings](performance/findings.md).
+
 ";
 
 /// The page.
