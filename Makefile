@@ -66,6 +66,7 @@ FIRST = $$(chrt -R -f 10 true 2>/dev/null && echo chrt -R -f 10)
 bench-e2e: setup-tests strategies ## in to out on a real Kafka beside a bare client; builds a release first
 	cargo build --workspace --bins --release
 	PINION_KAFKA_JVM='$(BROKER_JVM)' $(FIRST) $(RELEASE)/e2e --json benches/results/e2e.json
+	PINION_KAFKA_JVM='$(BROKER_JVM)' $(FIRST) $(RELEASE)/e2e --policies --fours 5 --warm 5 --json benches/results/send.json
 
 bench-peers: setup-tests strategies ## the same beside Kafka Streams, Jet, csp and Quix Streams; beside other sandboxes and backtesters: under 40 minutes; builds a release, and what they need, first
 	cargo build --workspace --bins --release

@@ -27,7 +27,7 @@ pub struct Run {
 }
 
 /// What each program measures, in the order of the page.
-const PROGRAMS: [(&str, &str, &str); 5] = [
+const PROGRAMS: [(&str, &str, &str); 6] = [
     (
         "micro",
         "In one process",
@@ -41,6 +41,11 @@ const PROGRAMS: [(&str, &str, &str); 5] = [
         "`make bench-e2e`. One record in, one order out, on a real Apache Kafka: `pinion-runtime` beside a single thread of librdkafka that \
          polls, decodes the same input and sends a record of the same size, with the same settings. Latency is from the time at which the \
          record was to be sent to the time at which the order was read back.",
+    ),
+    (
+        "send",
+        "When an order is sent",
+        "`make bench-e2e`. Pinion beside itself with other settings of Kafka's client. Its own are no timer and one request under way: an order that          comes while there is one waits for its end, and all that have come go together. Where a row is missing the other did not keep up: with many requests          under way and one order in each, the broker drowns.",
     ),
     (
         "peers",

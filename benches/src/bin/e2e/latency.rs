@@ -122,6 +122,29 @@ pub(crate) fn scraped((a, b): (&mut System, &mut System), rate: u64, plan: Plan,
     measured.push(&told, [Goal::None, Goal::RatioAtMost(SCRAPED), Goal::None, Goal::None], before, results);
 }
 
+/// One request under way beside another way to send, at one rate.
+pub(crate) fn beside_policy(
+    (ours, other): (&mut System, &mut System),
+    (number, policy): (usize, &str),
+    rate: u64,
+    plan: Plan,
+    results: &mut Results,
+) {
+    let before = load();
+    let measured = measure((ours, other), (&Pattern::Fixed, rate), plan);
+    if measured.used.is_empty() {
+        eprintln!("{policy} at {rate}/s: it did not keep up, or the machine was elsewhere");
+        return;
+    }
+    let told = Told {
+        id: &|what| format!("send.{number}.{rate}.{what}"),
+        name: &|what| format!("{what}, fixed at {rate}/s, one request under way"),
+        floor: policy,
+        names: ["one request", "the other"],
+    };
+    measured.push(&told, [Goal::None; 4], before, results);
+}
+
 /// Measures one pattern at one rate: four rows.
 pub(crate) fn rows(
     (a, b): (&mut System, &mut System),

@@ -13,6 +13,7 @@ mod latency;
 mod load;
 mod memory;
 mod peers;
+mod policies;
 mod schedule;
 mod system;
 mod telemetry;
@@ -56,6 +57,9 @@ struct Args {
     /// Measures beside these peers instead, or beside all of them: `--peers` alone.
     #[arg(long, num_args = 0.., value_name = "PEER")]
     peers: Option<Vec<String>>,
+    /// Measures ways to send instead.
+    #[arg(long)]
+    policies: bool,
     /// Is one of the floors itself.
     #[arg(long, hide = true, requires = "topics")]
     floor: Option<Reads>,
@@ -98,6 +102,11 @@ fn bench(args: &Args) -> Result<(), String> {
     if let Some(wanted) = &args.peers {
         let mut results = Results::start("peers");
         peers::rows(&broker, &own, wanted, plan, RATE, &mut results)?;
+        return results.finish(args.json.as_deref());
+    }
+    if args.policies {
+        let mut results = Results::start("send");
+        policies::rows(&broker, &own, args.warm * 1_000_000_000, plan, &mut results)?;
         return results.finish(args.json.as_deref());
     }
     let mut results = Results::start("e2e");
