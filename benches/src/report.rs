@@ -45,7 +45,9 @@ const PROGRAMS: [(&str, &str, &str); 6] = [
     (
         "send",
         "When an order is sent",
-        "`make bench-e2e`. Pinion beside itself with other settings of Kafka's client. Its own are no timer and one request under way: an order that          comes while there is one waits for its end, and all that have come go together. Where a row is missing the other did not keep up: with many requests          under way and one order in each, the broker drowns.",
+        "`make bench-e2e`. Pinion beside itself with other settings of Kafka's client. Its own are no timer and one request under way: \
+         an order that comes while there is one waits for its end, and all that have come go together. Where a row is missing the other \
+         did not keep up, or the machine was elsewhere.",
     ),
     (
         "peers",
