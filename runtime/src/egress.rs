@@ -562,8 +562,7 @@ impl Egress {
             .payload(self.buffer.as_slice())
             .headers(headers);
         let failed = send(self.producer.client(), &self.metrics, record);
-        let is_timed = self.recorders.get(&strategy_index).is_some_and(|recorders| recorders.ack.is_on());
-        let sent_ns = if is_timed { mono_ns() } else { 0 };
+        let sent_ns = mono_ns();
         self.lanes[lane].entries.push_back(Entry::Record(false));
         let (feed, origin) = (provenance.route.feed, provenance.origin);
         self.flights[token] = Flight::Order { lane, sequence, strategy_index, feed, origin, sent_ns, bytes };

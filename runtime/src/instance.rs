@@ -711,7 +711,7 @@ impl Desk<'_, '_> {
         match checked {
             Ok(order) => {
                 metrics.orders[order.kind() as usize].add(1);
-                let decided_ns = if self.parts.recorders.risk.is_on() { mono_ns() } else { 0 };
+                let decided_ns = mono_ns();
                 self.turn.outbox.push(Outbound::Order { order, route: route(), origin, stamp, ts, decided_ns });
             }
             Err(denial) => {

@@ -73,8 +73,7 @@ impl Paper {
     /// # Panics
     /// If it is gone.
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
-        kill_process(pid, signal).expect("send a signal");
+        kill_process(Pid::from_child(&self.child), signal).expect("send a signal");
     }
 
     /// SIGKILL.

@@ -1,4 +1,4 @@
-//! The metrics as Prometheus reads them. Runs on the admin thread; walks the reading ends and touches no writer.
+//! The metrics as Prometheus reads them. Runs on a thread of its own; walks the reading ends and touches no writer.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -45,7 +45,7 @@ pub enum Histograms {
     /// All of them.
     #[default]
     On,
-    /// None: recorders keep nothing, and no clock is read for them.
+    /// None: recorders keep nothing, and for a record and a callback no clock is read for them.
     Off,
 }
 
@@ -53,7 +53,13 @@ impl Histograms {
     /// A histogram's pair of ends. 30 KiB where it is on.
     #[must_use]
     pub fn recorder(self) -> (Recorder, RecorderReader) {
-        with_cells(if self == Self::On { CELLS } else { 0 })
+        let cells = if self == Self::On { CELLS } else { 0 };
+        let cells = Arc::new(Cells {
+            counts: (0..cells).map(|_| AtomicU64::new(0)).collect(),
+            sum_ns: AtomicU64::new(0),
+            max_ns: AtomicU64::new(0),
+        });
+        (Recorder { cells: Arc::clone(&cells) }, RecorderReader { cells })
     }
 }
 
@@ -61,15 +67,6 @@ impl Histograms {
 #[must_use]
 pub fn recorder() -> (Recorder, RecorderReader) {
     Histograms::On.recorder()
-}
-
-fn with_cells(cells: usize) -> (Recorder, RecorderReader) {
-    let cells = Arc::new(Cells {
-        counts: (0..cells).map(|_| AtomicU64::new(0)).collect(),
-        sum_ns: AtomicU64::new(0),
-        max_ns: AtomicU64::new(0),
-    });
-    (Recorder { cells: Arc::clone(&cells) }, RecorderReader { cells })
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a step is below SUB_BUCKETS")]

@@ -23,7 +23,7 @@ use crate::limits::EPOCH_PERIOD_NS;
 
 /// Changes with each beat, and whenever a timer is put off. As long as it does not, the timer of whoever read it runs.
 static BEATS: AtomicU64 = AtomicU64::new(0);
-static PULSE: OnceLock<Pulse> = OnceLock::new();
+static PULSE: OnceLock<Arc<Pulse>> = OnceLock::new();
 
 thread_local! {
     static TIMER: RefCell<Timer> = const { RefCell::new(Timer { fd: None, runs: false }) };
@@ -36,7 +36,7 @@ struct Pulse {
     /// All timers, by the numbers that they are told by; a thread's is gone with it.
     timers: Mutex<BTreeMap<u64, Weak<OwnedFd>>>,
     /// Of whoever cannot have a timer of his own. Once it runs, it runs for ever.
-    shared: OnceLock<Arc<OwnedFd>>,
+    shared: Arc<OwnedFd>,
     engines: Mutex<Vec<EngineWeak>>,
 }
 
@@ -59,12 +59,13 @@ pub(super) fn moves(engine: &Engine) -> std::io::Result<()> {
         Some(pulse) => pulse,
         None => {
             let told = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-            let made = Pulse { told, timers: Mutex::default(), shared: OnceLock::new(), engines: Mutex::default() };
-            let shared = made.timer()?;
-            let pulse = PULSE.get_or_init(|| made);
-            let _ = pulse.shared.set(shared);
-            std::thread::Builder::new().name("epoch".to_owned()).spawn(|| beat(pulse))?;
-            pulse
+            let shared = timer(&told, 0)?;
+            let timers = Mutex::new(BTreeMap::from([(0, Arc::downgrade(&shared))]));
+            let made = Arc::new(Pulse { told, timers, shared, engines: Mutex::default() });
+            let beating = Arc::clone(&made);
+            // Before anybody else can have it: where there is no thread, there is no pulse.
+            std::thread::Builder::new().name("epoch".to_owned()).spawn(move || beat(&beating))?;
+            PULSE.get_or_init(|| made)
         }
     };
     locked(&pulse.engines).push(engine.weak());
@@ -86,8 +87,8 @@ pub(super) fn run() {
     let running = TIMER.try_with(|timer| timer.borrow_mut().run(pulse)).unwrap_or(Err(Errno::BADF));
     if let Err(error) = running {
         tracing::warn!(%error, "a thread that calls guests has no timer of its own; the shared one runs from now on");
-        if let Some(shared) = pulse.shared.get() {
-            set(shared, EPOCH_PERIOD_NS);
+        if let Err(error) = set(&pulse.shared, EPOCH_PERIOD_NS) {
+            give_up(error);
         }
     }
 }
@@ -105,7 +106,7 @@ impl Timer {
                 Some(fd) => fd,
                 None => pulse.timer()?,
             };
-            set(&fd, EPOCH_PERIOD_NS);
+            set(&fd, EPOCH_PERIOD_NS)?;
             self.fd = Some(fd);
             self.runs = true;
         }
@@ -116,7 +117,8 @@ impl Timer {
         if let (true, Some(fd)) = (self.runs, &self.fd) {
             self.runs = false;
             BEATS.fetch_add(1, Ordering::Relaxed);
-            set(fd, 0);
+            // Where it goes on all the same it costs wake-ups.
+            let _ = set(fd, 0);
         }
     }
 }
@@ -130,24 +132,33 @@ impl Drop for Timer {
 impl Pulse {
     /// A timer that does not run yet, among all others.
     fn timer(&self) -> Result<Arc<OwnedFd>, Errno> {
-        let timer =
-            Arc::new(timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?);
         let mut timers = locked(&self.timers);
         timers.retain(|_, timer| timer.strong_count() > 0);
         let number = timers.last_key_value().map_or(0, |(last, _)| last + 1);
-        epoll::add(&self.told, &timer, epoll::EventData::new_u64(number), epoll::EventFlags::IN)?;
+        let timer = timer(&self.told, number)?;
         timers.insert(number, Arc::downgrade(&timer));
         Ok(timer)
     }
 }
 
-/// Has a timer run out every so many ns; 0: never.
-fn set(timer: &OwnedFd, period_ns: u64) {
+/// A timer that does not run yet, told by this number.
+fn timer(told: &OwnedFd, number: u64) -> Result<Arc<OwnedFd>, Errno> {
+    let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
+    epoll::add(told, &timer, epoll::EventData::new_u64(number), epoll::EventFlags::IN)?;
+    Ok(Arc::new(timer))
+}
+
+/// Has a timer run out every so many ns, fewer than a second has; 0: never.
+fn set(timer: &OwnedFd, period_ns: u64) -> Result<(), Errno> {
     let period = Timespec { tv_sec: 0, tv_nsec: i64::try_from(period_ns).unwrap_or(i64::MAX) };
     let every = Itimerspec { it_interval: period, it_value: period };
-    // It takes any period below a second.
-    let set = timerfd_settime(timer, TimerfdTimerFlags::empty(), &every);
-    debug_assert!(set.is_ok(), "{set:?}");
+    timerfd_settime(timer, TimerfdTimerFlags::empty(), &every).map(drop)
+}
+
+/// Nothing stops a guest any more, so nothing may run one.
+fn give_up(error: Errno) -> ! {
+    tracing::error!(%error, "the clock that stops guests has failed");
+    std::process::abort()
 }
 
 fn beat(pulse: &Pulse) {
@@ -166,11 +177,7 @@ fn beat(pulse: &Pulse) {
                     .retain(|engine| engine.upgrade().map(|engine| engine.increment_epoch()).is_some());
             }
             Err(Errno::INTR) => {}
-            // Nothing stops a guest any more, so nothing may run one.
-            Err(error) => {
-                tracing::error!(%error, "the clock that stops guests has failed");
-                std::process::abort();
-            }
+            Err(error) => give_up(error),
         }
     }
 }

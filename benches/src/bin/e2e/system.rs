@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pinion_benches::machine::resident_bytes;
@@ -42,27 +41,23 @@ pub(crate) struct System {
     sender: Sender,
     collector: Collector,
     blocks: u64,
-    /// Who reads its metrics once in each block.
-    scraped: Option<Scraper>,
+    /// Where its metrics are read as each block begins.
+    scraped: Option<SocketAddr>,
+    /// Of the last time that they were.
+    pub(crate) scrape: Option<Scrape>,
 }
 
-/// Reads a process's metrics, as a Prometheus does.
-#[derive(Debug, Clone)]
-pub(crate) struct Scraper {
-    pub(crate) admin: SocketAddr,
-    /// Bytes of the last answer, and how many ns it took.
-    pub(crate) last: Arc<Mutex<(usize, u64)>>,
+/// What a Prometheus would have got.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scrape {
+    pub(crate) bytes: usize,
+    pub(crate) ns: u64,
 }
 
-impl Scraper {
-    fn scrape(&self) {
-        let began = mono_ns();
-        if let Ok(answer) = pinion_tests::http::request(self.admin, "GET", "/metrics", &[], b"")
-            && let Ok(mut last) = self.last.lock()
-        {
-            *last = (answer.body.len(), mono_ns() - began);
-        }
-    }
+fn scrape(admin: SocketAddr) -> Option<Scrape> {
+    let began = mono_ns();
+    let answer = pinion_tests::http::request(admin, "GET", "/metrics", &[], b"").ok()?;
+    Some(Scrape { bytes: answer.body.len(), ns: mono_ns() - began })
 }
 
 impl System {
@@ -81,7 +76,7 @@ impl System {
         let watchdog = watch(&child, &folder).map_err(|error| format!("sh: {error}"))?;
         let (sender, collector) = (Sender::new(&brokers, &input), Collector::start(&brokers, &output));
         let process = Running { child, watchdog, folder };
-        Ok(Self { name: name.to_owned(), process, sender, collector, blocks: 0, scraped: None })
+        Ok(Self { name: name.to_owned(), process, sender, collector, blocks: 0, scraped: None, scrape: None })
     }
 
     /// Waits until it answers.
@@ -90,8 +85,8 @@ impl System {
     }
 
     /// From now on its metrics are read as each block begins.
-    pub(crate) fn scraped(mut self, scraper: Scraper) -> Self {
-        self.scraped = Some(scraper);
+    pub(crate) fn scraped(mut self, admin: SocketAddr) -> Self {
+        self.scraped = Some(admin);
         self
     }
 
@@ -101,12 +96,13 @@ impl System {
         let times = pattern.times(rate, ns, self.blocks);
         let pid = self.process.child.id();
         let (sender, collector) = (&mut self.sender, &self.collector);
-        std::thread::scope(|scope| {
-            if let Some(scraper) = &self.scraped {
-                scope.spawn(|| scraper.scrape());
-            }
-            sender.block(&times, collector, &|| cpu_ns(pid))
-        })
+        let (block, scrape) = std::thread::scope(|scope| {
+            let scrape = self.scraped.map(|admin| scope.spawn(move || scrape(admin)));
+            let block = sender.block(&times, collector, &|| cpu_ns(pid));
+            (block, scrape.and_then(|scrape| scrape.join().ok()).flatten())
+        });
+        self.scrape = scrape;
+        block
     }
 
     /// Has it read a backlog; ns until the last answer.

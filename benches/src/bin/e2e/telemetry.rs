@@ -2,7 +2,6 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
 use pinion_benches::result::Results;
 use pinion_benches::row::{Shown, What};
@@ -10,7 +9,7 @@ use pinion_tests::kafka::Broker;
 
 use crate::latency::{self, Plan};
 use crate::schedule::Pattern;
-use crate::system::{self, Scraper, System, strategy_file};
+use crate::system::{self, System, strategy_file};
 use crate::throughput::{self, Backlog, EVERY};
 
 /// What is kept of the throughput.
@@ -29,10 +28,6 @@ pub(crate) fn rows(broker: &Broker, own: &Path, rate: u64, plan: Plan, results: 
 fn free_port() -> Result<SocketAddr, String> {
     let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     listener.map_err(|error| format!("no free port: {error}"))
-}
-
-fn scraper() -> Result<Scraper, String> {
-    Ok(Scraper { admin: free_port()?, last: Arc::new(Mutex::new((0, 0))) })
 }
 
 fn throughput(broker: &Broker, own: &Path, plan: Plan, results: &mut Results) -> Result<(), String> {
@@ -70,18 +65,15 @@ fn scrape(broker: &Broker, own: &Path, rate: u64, plan: Plan, results: &mut Resu
         system.wait()?;
         Ok::<_, String>(system)
     };
-    let scraper = scraper()?;
-    let mut scraped = start("scraped", scraper.admin)?.scraped(scraper.clone());
+    let admin = free_port()?;
+    let mut scraped = start("scraped", admin)?.scraped(admin);
     let mut left_alone = start("left-alone", free_port()?)?;
     for system in [&mut scraped, &mut left_alone] {
         system.block(&Pattern::Fixed, rate, 3 * BLOCK_NS);
     }
     let plan = Plan { fours: plan.fours.div_ceil(2), block_ns: BLOCK_NS };
     latency::scraped((&mut scraped, &mut left_alone), rate, plan, results);
-    let (bytes, ns) = scraper.last.lock().map_or((0, 0), |last| *last);
-    eprintln!("a scrape of {STRATEGIES} strategies: {bytes} B in {} ms", ns / 1_000_000);
-    if bytes == 0 {
-        return Err("row 12 is void: nothing was scraped".to_owned());
-    }
+    let scrape = scraped.scrape.ok_or("row 12 is void: nothing was scraped")?;
+    eprintln!("a scrape of {STRATEGIES} strategies: {} B in {} ms", scrape.bytes, scrape.ns / 1_000_000);
     Ok(())
 }

@@ -22,6 +22,7 @@ use pinion_runtime::sandbox::{Compiler, Module, Sandbox, SandboxConfig};
 use pinion_spec::strategy::Strategy;
 use pinion_tests::captures::{Capture, USDM};
 use pinion_tests::rig::{self, Rig};
+use pinion_tests::scratch::Scratch;
 use pinion_tests::stream;
 use pinion_venue::{Fees, Latency, Model};
 use serde::{Deserialize, Serialize};
@@ -162,10 +163,7 @@ pub(crate) fn own() -> Result<(), String> {
     stream::decoded(&path, &strategy, |events| records.push(events.to_vec()));
     let events = records.iter().flatten().filter(|event| !matches!(event.body, Body::Skip)).count() as u64;
 
-    let cache = std::env::temp_dir().join(format!("pinion-peers-{}", std::process::id()));
-    let loaded = module(&cache);
-    let _ = std::fs::remove_dir_all(&cache);
-    let (_sandbox, module) = loaded?;
+    let (_sandbox, module) = module(Scratch::new().path())?;
     let orders = orders(&strategy, &module, &records)?;
     // An order arrives at once and costs nothing, as the others have it.
     let model = Model { latency: Latency::fixed(0), fees: Fees::new(0, 0), seed: 1 };

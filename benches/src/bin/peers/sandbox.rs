@@ -5,7 +5,7 @@
 //! budget counts, the intents taken out. Books, histograms and risk are not in it.
 
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use pinion_runtime::event::{Body, Head, Quote, Side};
 use pinion_runtime::sandbox::{Call, Compiler, Guest, Lane, Sandbox, SandboxConfig};
 use pinion_runtime::stopwatch;
 use pinion_tests::captures::{SPOT, project_root};
+use pinion_tests::scratch::Scratch;
 use pinion_tests::{rig, stream};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -57,13 +58,12 @@ fn beside(
     fours: usize,
     results: &mut Results,
 ) -> Result<(), String> {
-    let folder = Folder::new()?;
+    let scratch = Scratch::new();
     let quotes = quotes()?;
-    let file = folder.0.join("quotes");
-    std::fs::write(&file, quotes.iter().flat_map(|(head, quote)| flat(head, quote)).collect::<Vec<u8>>())
-        .map_err(|error| format!("{}: {error}", file.display()))?;
+    let flat: Vec<u8> = quotes.iter().flat_map(|(head, quote)| flat(head, quote)).collect();
+    let file = scratch.write("quotes", flat);
     let mut theirs = Peer::start(peer, &file, settings)?;
-    let mut ours = Pinion::start(&folder.0.join("modules"), &quotes)?;
+    let mut ours = Pinion::start(&scratch.path().join("modules"), &quotes)?;
 
     let before = load();
     let plan = Plan { fours, block: BLOCK };
@@ -85,23 +85,6 @@ fn compared(ours: &[Asked], theirs: &[Asked]) -> Result<String, String> {
         Some(unit) => Err(format!("the row is void: other orders in unit {unit} of {UNIT} quotes")),
         None if orders == 0 => Err("the row is void: no orders".to_owned()),
         None => Ok(format!("the same {orders} orders in {} quotes", units * UNIT)),
-    }
-}
-
-/// A folder of this run's own.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Result<Self, String> {
-        let path = std::env::temp_dir().join(format!("pinion-peers-{}", std::process::id()));
-        std::fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
