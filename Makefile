@@ -12,7 +12,7 @@ RELEASE := $(CARGO_TARGET_DIR)/release
 DEMO_FLAGS := $(if $(SECONDS),--seconds '$(SECONDS)') $(if $(RATE),--rate '$(RATE)') $(if $(DATA),--data '$(DATA)') \
 	$(if $(BROKERS),--brokers '$(BROKERS)') $(if $(FORMAT),--format '$(FORMAT)')
 
-.PHONY: help demo build strategies images examples test test-quick bench bench-e2e bench-peers bench-report instructions fuzz fmt reference lint kafka kube setup setup-strategies setup-tests
+.PHONY: help demo build strategies images examples test test-quick bench bench-e2e bench-peers bench-report flames instructions fuzz fmt reference lint kafka kube setup setup-strategies setup-tests
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -73,6 +73,13 @@ bench-peers: setup-tests strategies ## the same beside Kafka Streams, Jet, csp a
 	@$(PINION) build benches/strategies/quote-cross
 	$(RELEASE)/peers --json benches/results/peers-alone.json
 	PINION_KAFKA_JVM='$(BROKER_JVM)' $(FIRST) $(RELEASE)/e2e --fours 20 --peers --json benches/results/peers.json
+
+flames: setup-tests strategies ## flame graphs of the rows that fall short, into docs/performance/flames. Needs perf (on Debian: linux-perf); builds a release first
+	cargo build --workspace --bins --release
+	@$(PINION) build benches/strategies/*/
+	mkdir -p docs/performance/flames
+	for row in 3 6 7 9; do $(RELEASE)/micro --rows $$row --fours 40 --flame docs/performance/flames/$$row.svg || exit; done
+	PINION_KAFKA_JVM='$(BROKER_JVM)' $(FIRST) $(RELEASE)/e2e --flames docs/performance/flames
 
 bench-report: build ## write docs/PERFORMANCE.md and its plots from benches/results
 	@$(CARGO_TARGET_DIR)/debug/report

@@ -1,7 +1,7 @@
 //! How Pinion is measured: beside floors of our own, in turns, with an interval for every ratio.
 //!
 //! Reading order: what is compared ([`pairs`]), what it comes to ([`interval`], [`pooled`], [`row`], [`result`], [`report`]), what it
-//! was measured on ([`machine`]), and the steps ([`cases`]).
+//! was measured on ([`machine`]), where its time went ([`flames`]), and the steps ([`cases`]).
 
 pub mod pairs;
 
@@ -10,6 +10,7 @@ pub mod pooled;
 pub mod result;
 pub mod row;
 
+pub mod flames;
 pub mod hiccups;
 pub mod machine;
 

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use pinion_runtime::clock::mono_ns;
+use serde::{Deserialize, Serialize};
 
 use crate::interval::Interval;
 use crate::machine::Quiet;
@@ -41,7 +42,7 @@ pub const fn sides(four: usize) -> [bool; 4] {
 }
 
 /// What two sides came to, in ns an operation.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Pairs {
     /// A over B.
     pub ratios: Vec<f64>,
@@ -106,6 +107,21 @@ impl Pairs {
         self.dropped * 100 > self.fours * DROPPED_PERCENT_MAX
     }
 
+    /// Takes what another process has measured of the same. What it would give no verdict for counts as dropped.
+    pub fn join(&mut self, other: Self) {
+        self.fours += other.fours;
+        if other.too_many_dropped() {
+            self.dropped += other.fours;
+            return;
+        }
+        self.dropped += other.dropped;
+        self.operations += other.operations;
+        self.ratios.extend(other.ratios);
+        self.controls.extend(other.controls);
+        self.a.extend(other.a);
+        self.b.extend(other.b);
+    }
+
     /// Takes four blocks' figures, in the order in which they were measured.
     pub fn take(&mut self, a_first: bool, [outer, inner, inner_again, outer_again]: [f64; 4]) {
         self.controls.push(inner / inner_again);
@@ -168,6 +184,17 @@ mod tests {
         assert_eq!(dropped.inconclusive().unwrap(), "9 of 29 fours dropped");
         assert_eq!(Pairs { dropped: 8, ..dropped }.inconclusive(), None);
         assert_eq!(Pairs::default().inconclusive().unwrap(), "nothing measured");
+    }
+
+    #[test]
+    fn what_other_processes_measured_is_joined_and_what_a_busy_machine_spoilt_is_dropped() {
+        let mut pairs = Pairs { fours: 10, dropped: 1, ..fours(|_| 2.0, |_| 1.0, 9) };
+        pairs.join(Pairs { fours: 10, dropped: 2, ..fours(|_| 3.0, |_| 1.0, 8) });
+        assert_eq!((pairs.fours, pairs.dropped, pairs.ratios.len(), pairs.controls.len()), (20, 3, 34, 17));
+        assert_eq!(pairs.ratios.iter().filter(|ratio| **ratio > 2.5).count(), 16);
+        pairs.join(Pairs { fours: 10, dropped: 4, ..fours(|_| 9.0, |_| 1.0, 10) });
+        assert_eq!((pairs.fours, pairs.dropped, pairs.a.len()), (30, 7 + 6, 34));
+        assert!(pairs.inconclusive().unwrap().contains("dropped"));
     }
 
     #[test]

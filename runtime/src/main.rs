@@ -6,6 +6,12 @@ use clap::Parser;
 use pinion_runtime::args::{LevelFilter, RuntimeArgs, chain, log_to_stderr};
 use pinion_runtime::run::{self, exit};
 use pinion_runtime::sandbox::compile;
+use tikv_jemallocator::Jemalloc;
+
+/// A record's memory is taken by librdkafka's thread and given back by a worker's. The C library's allocator has them wait for each other, and asks
+/// the kernel for the same pages over and over.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     if let Some(code) = compile::child_of_args() {

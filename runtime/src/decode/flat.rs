@@ -159,18 +159,20 @@ pub(super) fn decode(record: &Record<'_>, events: &mut Events<'_>) -> Result<Opt
         let (header, message) = message(record.value, at)?;
         let bad = |what| DecodeError::BadLayout { at, what };
         let instrument_id = header.instrument_id.get();
-        let body = match (header.kind, &mut open) {
+        let head = head(header, record);
+        // Each kind goes from the record straight into its event.
+        match (header.kind, &mut open) {
             (DELTA, Some(depth)) if depth.instrument_id == instrument_id => {
                 depth.levels -= 1;
                 if depth.levels == 0 {
                     open = None;
                 }
-                delta(body(message, at)?, at)?
+                events.push(head, Body::Delta(delta(body(message, at)?, at)?))?;
             }
             (DELTA, _) => return Err(bad("a delta without its depth")),
             (QUOTE | TRADE | DEPTH | STATUS, Some(_)) => return Err(bad("a depth has fewer deltas than levels")),
-            (QUOTE, None) => quote(body(message, at)?, at)?,
-            (TRADE, None) => trade(body(message, at)?, at)?,
+            (QUOTE, None) => events.push(head, Body::Quote(quote(body(message, at)?, at)?))?,
+            (TRADE, None) => events.push(head, Body::Trade(trade(body(message, at)?, at)?))?,
             (DEPTH, None) => {
                 let depth = match body(message, at) {
                     Ok(WholeDepthBody { depth: body, more }) => with_more(depth(body, at)?, more, at)?,
@@ -179,16 +181,11 @@ pub(super) fn decode(record: &Record<'_>, events: &mut Events<'_>) -> Result<Opt
                 if depth.levels > 0 {
                     open = Some(Open { at, instrument_id, levels: depth.levels });
                 }
-                Body::Depth(depth)
+                events.push(head, Body::Depth(depth))?;
             }
-            (STATUS, None) => status(body(message, at)?, at)?,
-            _ => {
-                skipped += 1;
-                at += message.len();
-                continue;
-            }
-        };
-        events.push(head(&header, record), body)?;
+            (STATUS, None) => events.push(head, Body::Status(status(body(message, at)?, at)?))?,
+            _ => skipped += 1,
+        }
         at += message.len();
     }
     if let Some(Open { at, .. }) = open {
@@ -198,9 +195,9 @@ pub(super) fn decode(record: &Record<'_>, events: &mut Events<'_>) -> Result<Opt
 }
 
 /// The header of the message at `at`, and all its bytes.
-fn message(record: &[u8], at: usize) -> Result<(Header, &[u8]), DecodeError> {
+fn message(record: &[u8], at: usize) -> Result<(&Header, &[u8]), DecodeError> {
     let rest = record.get(at..).unwrap_or_default();
-    let Ok((header, _)) = Header::read_from_prefix(rest) else {
+    let Ok((header, _)) = Header::ref_from_prefix(rest) else {
         return Err(DecodeError::Truncated { at: record.len() });
     };
     let bad = |what| DecodeError::BadLayout { at, what };
@@ -217,9 +214,9 @@ fn message(record: &[u8], at: usize) -> Result<(Header, &[u8]), DecodeError> {
     rest.get(..length).map(|message| (header, message)).ok_or(DecodeError::Truncated { at: record.len() })
 }
 
-fn body<T: FromBytes + KnownLayout + Immutable>(message: &[u8], at: usize) -> Result<T, DecodeError> {
+fn body<T: FromBytes + KnownLayout + Immutable + Unaligned>(message: &[u8], at: usize) -> Result<&T, DecodeError> {
     let body = message.get(HEADER_BYTES..).unwrap_or_default();
-    match T::read_from_prefix(body) {
+    match T::ref_from_prefix(body) {
         Ok((body, _)) => Ok(body),
         Err(_) => Err(DecodeError::BadLayout { at, what: "length is shorter than the kind needs" }),
     }
@@ -239,18 +236,18 @@ fn head(header: &Header, record: &Record<'_>) -> Head {
     }
 }
 
-fn quote(body: QuoteBody, at: usize) -> Result<Body, DecodeError> {
-    Ok(Body::Quote(Quote {
+fn quote(body: &QuoteBody, at: usize) -> Result<Quote, DecodeError> {
+    Ok(Quote {
         bid_price: body.bid_price.get(),
         bid_size: size(body.bid_size, at)?,
         ask_price: body.ask_price.get(),
         ask_size: size(body.ask_size, at)?,
         bid_count: body.bid_count.get(),
         ask_count: body.ask_count.get(),
-    }))
+    })
 }
 
-fn trade(body: TradeBody, at: usize) -> Result<Body, DecodeError> {
+fn trade(body: &TradeBody, at: usize) -> Result<Trade, DecodeError> {
     let aggressor = match body.aggressor {
         0 => Aggressor::None,
         1 => Aggressor::Buyer,
@@ -258,10 +255,10 @@ fn trade(body: TradeBody, at: usize) -> Result<Body, DecodeError> {
         _ => return Err(DecodeError::BadLayout { at, what: "unknown aggressor" }),
     };
     let (price, trade_id) = (body.price.get(), body.trade_id.get());
-    Ok(Body::Trade(Trade { price, size: size(body.size, at)?, trade_id, aggressor }))
+    Ok(Trade { price, size: size(body.size, at)?, trade_id, aggressor })
 }
 
-fn depth(body: DepthBody, at: usize) -> Result<Depth, DecodeError> {
+fn depth(body: &DepthBody, at: usize) -> Result<Depth, DecodeError> {
     let snapshot = match body.snapshot {
         0 => false,
         1 => true,
@@ -276,7 +273,7 @@ fn depth(body: DepthBody, at: usize) -> Result<Depth, DecodeError> {
     })
 }
 
-fn with_more(depth: Depth, more: DepthMore, at: usize) -> Result<Depth, DecodeError> {
+fn with_more(depth: Depth, more: &DepthMore, at: usize) -> Result<Depth, DecodeError> {
     let checksum = match more.measured {
         0 => None,
         1 => Some(Checksum { crc32: more.crc32.get(), price_shift: more.price_shift, size_shift: more.size_shift }),
@@ -289,18 +286,18 @@ fn with_more(depth: Depth, more: DepthMore, at: usize) -> Result<Depth, DecodeEr
     Ok(Depth { keeps: more.keeps.get(), checksum, ..depth })
 }
 
-fn status(body: StatusBody, at: usize) -> Result<Body, DecodeError> {
+fn status(body: &StatusBody, at: usize) -> Result<MarketState, DecodeError> {
     let state = MarketState::ALL.get(usize::from(body.state));
-    state.map(|state| Body::Status(*state)).ok_or(DecodeError::BadLayout { at, what: "unknown market state" })
+    state.copied().ok_or(DecodeError::BadLayout { at, what: "unknown market state" })
 }
 
-fn delta(body: DeltaBody, at: usize) -> Result<Body, DecodeError> {
+fn delta(body: &DeltaBody, at: usize) -> Result<Delta, DecodeError> {
     let side = match body.side {
         1 => BookSide::Bid,
         2 => BookSide::Ask,
         _ => return Err(DecodeError::BadLayout { at, what: "unknown side" }),
     };
-    Ok(Body::Delta(Delta { price: body.price.get(), size: size(body.size, at)?, count: body.count.get(), side }))
+    Ok(Delta { price: body.price.get(), size: size(body.size, at)?, count: body.count.get(), side })
 }
 
 fn size(size: I64, at: usize) -> Result<i64, DecodeError> {
@@ -328,7 +325,7 @@ pub fn message_bytes(bytes: &[u8]) -> Result<usize, DecodeError> {
 pub fn deltas_that_follow(bytes: &[u8]) -> u32 {
     match message(bytes, 0) {
         Ok((header, message)) if header.kind == DEPTH => {
-            body(message, 0).map_or(0, |body: DepthBody| body.levels.get())
+            body(message, 0).map_or(0, |body: &DepthBody| body.levels.get())
         }
         _ => 0,
     }

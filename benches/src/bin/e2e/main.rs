@@ -8,6 +8,7 @@
 
 mod batch;
 mod collect;
+mod flames;
 mod floor;
 mod latency;
 mod load;
@@ -33,6 +34,7 @@ use crate::schedule::Pattern;
 use crate::system::System;
 use crate::throughput::{Backlog, EVERY};
 
+const ROWS: [&str; 4] = ["4", "5", "12", "13"];
 /// The usual rate, records a second.
 const RATE: u64 = 1_000;
 /// Goals of row 5.
@@ -42,6 +44,9 @@ const POLL: f64 = 1.5;
 #[derive(Debug, Parser)]
 #[command(about = "Kafka in to order out, beside a bare librdkafka echo")]
 struct Args {
+    /// Rows to measure, by the number before the point; all of them by default.
+    #[arg(long, value_delimiter = ',')]
+    rows: Vec<String>,
     /// Fours of blocks (A B B A) for each pattern of load.
     #[arg(long, default_value_t = 40)]
     fours: usize,
@@ -60,6 +65,9 @@ struct Args {
     /// Measures ways to send instead.
     #[arg(long)]
     policies: bool,
+    /// Draws where the time goes instead: flame graphs of rows 4, 5 and 12 into this folder.
+    #[arg(long, value_name = "FOLDER")]
+    flames: Option<std::path::PathBuf>,
     /// Is one of the floors itself.
     #[arg(long, hide = true, requires = "topics")]
     floor: Option<Reads>,
@@ -104,17 +112,31 @@ fn bench(args: &Args) -> Result<(), String> {
         peers::rows(&broker, &own, wanted, plan, RATE, &mut results)?;
         return results.finish(args.json.as_deref());
     }
+    let warm_ns = args.warm * 1_000_000_000;
     if args.policies {
         let mut results = Results::start("send");
-        policies::rows(&broker, &own, args.warm * 1_000_000_000, plan, &mut results)?;
+        policies::rows(&broker, &own, warm_ns, plan, &mut results)?;
         return results.finish(args.json.as_deref());
     }
+    if let Some(folder) = &args.flames {
+        let (mut pinion, mut echo, mut reading) =
+            (pinion("pinion", 1)?, floor("echo", &["poll"], 1)?, pinion("reading", EVERY)?);
+        for system in [&mut pinion, &mut echo] {
+            system.wait()?;
+            system.block(&Pattern::Fixed, RATE, warm_ns);
+        }
+        return flames::draw((&broker, &own), RATE, (&mut pinion, &mut echo), &mut reading, folder);
+    }
+    if let Some(unknown) = args.rows.iter().find(|row| !ROWS.contains(&row.as_str())) {
+        return Err(format!("no such row: {unknown}; there are {ROWS:?}"));
+    }
+    let wanted = |row: &str| args.rows.is_empty() || args.rows.iter().any(|wanted| wanted == row);
     let mut results = Results::start("e2e");
-    {
+    if wanted("4") {
         let (mut pinion, mut echo) = (pinion("pinion", 1)?, floor("echo", &["poll"], 1)?);
         for system in [&mut pinion, &mut echo] {
             system.wait()?;
-            system.block(&Pattern::Fixed, RATE, args.warm * 1_000_000_000);
+            system.block(&Pattern::Fixed, RATE, warm_ns);
         }
         latencies(plan, (&mut pinion, &mut echo), &mut results);
         drop(pinion);
@@ -122,7 +144,7 @@ fn bench(args: &Args) -> Result<(), String> {
         stalls.wait()?;
         latency::control((&mut stalls, &mut echo), RATE, plan, &mut results);
     }
-    {
+    if wanted("5") {
         let (mut pinion, mut batch, mut poll) =
             (pinion("reading", EVERY)?, floor("batch", &["batch"], EVERY)?, floor("poll", &["poll"], EVERY)?);
         let fours = args.fours.div_ceil(5);
@@ -132,8 +154,12 @@ fn bench(args: &Args) -> Result<(), String> {
         let what = What { id: "5.poll", floor: "a loop of single polls", ..what };
         throughput::row((&mut pinion, &mut poll), what, POLL, fours, Backlog::READING, &mut results)?;
     }
-    telemetry::rows(&broker, &own, RATE, plan, &mut results)?;
-    memory::rows(&broker, &own, RATE, &mut results)?;
+    if wanted("12") {
+        telemetry::rows(&broker, &own, RATE, plan, &mut results)?;
+    }
+    if wanted("13") {
+        memory::rows(&broker, &own, RATE, &mut results)?;
+    }
     results.finish(args.json.as_deref())
 }
 

@@ -94,7 +94,7 @@ impl System {
     pub(crate) fn block(&mut self, pattern: &Pattern, rate: u64, ns: u64) -> Block {
         self.blocks += 1;
         let times = pattern.times(rate, ns, self.blocks);
-        let pid = self.process.child.id();
+        let pid = self.pid();
         let (sender, collector) = (&mut self.sender, &self.collector);
         let (block, scrape) = std::thread::scope(|scope| {
             let scrape = self.scraped.map(|admin| scope.spawn(move || scrape(admin)));
@@ -124,15 +124,20 @@ impl System {
         Ok(last - begin)
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
     fn signal(&self, signal: Signal) -> Result<(), String> {
-        let pid = i32::try_from(self.process.child.id()).ok().and_then(Pid::from_raw).ok_or("no process")?;
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).ok_or("no process")?;
         kill_process(pid, signal).map_err(|error| format!("{}: {error}", self.name))
     }
 
     /// Memory of it that is in RAM, MiB.
     #[expect(clippy::cast_precision_loss, reason = "bytes")]
     pub(crate) fn resident_mib(&self) -> f64 {
-        resident_bytes(&self.process.child.id().to_string()) as f64 / f64::from(1 << 20)
+        resident_bytes(&self.pid().to_string()) as f64 / f64::from(1 << 20)
     }
 }
 

@@ -17,7 +17,7 @@ const ON: f64 = 0.95;
 /// Strategies of the process whose metrics are read; one of them has something to do.
 const STRATEGIES: u32 = 1_000;
 /// A block, ns: metrics are read once in each.
-const BLOCK_NS: u64 = 1_000_000_000;
+pub(crate) const BLOCK_NS: u64 = 1_000_000_000;
 
 pub(crate) fn rows(broker: &Broker, own: &Path, rate: u64, plan: Plan, results: &mut Results) -> Result<(), String> {
     throughput(broker, own, plan, results)?;
@@ -49,25 +49,31 @@ fn throughput(broker: &Broker, own: &Path, plan: Plan, results: &mut Results) ->
     throughput::row((&mut on, &mut off), what, ON, plan.fours.div_ceil(5), Backlog::READING, results)
 }
 
-/// Two alike, of which one is scraped. The idle strategies share a subscription: it is their metrics that are read, not their topics.
-fn scrape(broker: &Broker, own: &Path, rate: u64, plan: Plan, results: &mut Results) -> Result<(), String> {
-    let idle = "in.idle";
-    broker.create_topic(idle, 1);
-    let start = |name: &str, admin: SocketAddr| {
-        let mut system = System::start(broker, name, |brokers, input, output| {
-            let (mut command, folder) = system::pinion(own, brokers, input, output, 1, 1)?;
-            for n in 1..STRATEGIES {
-                command.arg(strategy_file(&folder, &format!("idle-{n}"), (idle, name), output, u64::MAX)?);
-            }
-            command.args(["--admin", &admin.to_string()]);
-            Ok((command, folder))
-        })?;
-        system.wait()?;
-        Ok::<_, String>(system)
-    };
+/// With a thousand strategies. The idle ones share a subscription: it is their metrics that are read, not their topics.
+fn crowded(broker: &Broker, own: &Path, name: &str, admin: SocketAddr) -> Result<System, String> {
+    let idle = format!("in.idle.{name}");
+    broker.create_topic(&idle, 1);
+    let mut system = System::start(broker, name, |brokers, input, output| {
+        let (mut command, folder) = system::pinion(own, brokers, input, output, 1, 1)?;
+        for n in 1..STRATEGIES {
+            command.arg(strategy_file(&folder, &format!("idle-{n}"), (&idle, name), output, u64::MAX)?);
+        }
+        command.args(["--admin", &admin.to_string()]);
+        Ok((command, folder))
+    })?;
+    system.wait()?;
+    Ok(system)
+}
+
+/// One of them, scraped as each block begins.
+pub(crate) fn scraped(broker: &Broker, own: &Path) -> Result<System, String> {
     let admin = free_port()?;
-    let mut scraped = start("scraped", admin)?.scraped(admin);
-    let mut left_alone = start("left-alone", free_port()?)?;
+    Ok(crowded(broker, own, "scraped", admin)?.scraped(admin))
+}
+
+/// Two alike, of which one is scraped.
+fn scrape(broker: &Broker, own: &Path, rate: u64, plan: Plan, results: &mut Results) -> Result<(), String> {
+    let (mut scraped, mut left_alone) = (scraped(broker, own)?, crowded(broker, own, "left-alone", free_port()?)?);
     for system in [&mut scraped, &mut left_alone] {
         system.block(&Pattern::Fixed, rate, 3 * BLOCK_NS);
     }

@@ -2,10 +2,12 @@
 //! on. The guest returns at once, so all of it is the crossing.
 
 use std::hint::black_box;
+use std::process::{Command, Stdio};
 
+use clap::ValueEnum;
 use pinion_benches::cases::sandbox::{ON_QUOTE, guest, idle_component};
 use pinion_benches::machine::load;
-use pinion_benches::pairs::Took;
+use pinion_benches::pairs::{Pairs, Took};
 use pinion_benches::result::Results;
 use pinion_benches::row::{Goal, Row, Shown, What};
 use pinion_runtime::clock::mono_ns;
@@ -18,6 +20,8 @@ use crate::bench::Bench;
 
 /// Calls between two looks at the clock.
 const CALLS: u64 = 10_000;
+/// Processes that a row is measured in.
+const PROCESSES: usize = 12;
 /// A call over a bare one of its kind.
 const GOAL: f64 = 1.2;
 /// What the negative control spins beside each call. A processor does some of it while the call waits for memory; this much must show.
@@ -135,12 +139,57 @@ fn spin(rounds: u64) -> u64 {
     (0..rounds).fold(black_box(3), |x, _| black_box(x * 5 + 1) & 0xffff)
 }
 
+/// What is compared.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Crossing {
+    Direct,
+    Component,
+    /// What is there must be seen: the same call, with so many nanoseconds beside it.
+    Control,
+}
+
+impl Crossing {
+    /// In this process alone.
+    pub(crate) fn measure(self, bench: &Bench) -> Result<Pairs, String> {
+        let component = idle_component(Callbacks::QUOTE)?;
+        let called = |lane| {
+            let mut guest = guest(&bench.sandbox, &component, lane)?;
+            Ok::<_, String>(move || guest.call(black_box(&ON_QUOTE)).is_ok())
+        };
+        let pairs =
+            |a: &mut dyn FnMut() -> bool, b: &mut dyn FnMut() -> bool| bench.pairs(&mut || took(a), &mut || took(b));
+        Ok(match self {
+            Self::Direct => pairs(&mut called(Lane::Direct)?, &mut bare_direct(&component)?),
+            Self::Component => pairs(&mut called(Lane::Component)?, &mut bare_component(&component)?),
+            Self::Control => {
+                let (mut call, rounds) = (called(Lane::Direct)?, rounds());
+                pairs(&mut || call() && black_box(spin(rounds)) > 0, &mut called(Lane::Direct)?)
+            }
+        })
+    }
+
+    /// In [`PROCESSES`] processes, one after another: where one's code and data lie is worth more than all that differs within it.
+    fn pairs(self, bench: &Bench) -> Result<Pairs, String> {
+        let own = std::env::current_exe().map_err(told)?;
+        let name = self.to_possible_value().ok_or("a value")?;
+        let fours = bench.plan.fours.div_ceil(PROCESSES).to_string();
+        let block_ms = bench.plan.block.as_millis().to_string();
+        let mut pairs = Pairs::default();
+        for _ in 0..PROCESSES {
+            let mut command = Command::new(&own);
+            command.args(["--alone", name.get_name(), "--fours", &fours, "--block-ms", &block_ms]);
+            let output = command.stderr(Stdio::inherit()).output().map_err(told)?;
+            if !output.status.success() {
+                return Err(format!("{command:?}: {}", output.status));
+            }
+            pairs.join(serde_json::from_slice(&output.stdout).map_err(told)?);
+        }
+        Ok(pairs)
+    }
+}
+
 pub(crate) fn rows(bench: &mut Bench, results: &mut Results) -> Result<(), String> {
-    let component = idle_component(Callbacks::QUOTE)?;
-    let mut direct = guest(&bench.sandbox, &component, Lane::Direct)?;
-    let mut bare = bare_direct(&component)?;
     let before = load();
-    let pairs = bench.pairs(&mut || took(&mut || direct.call(black_box(&ON_QUOTE)).is_ok()), &mut || took(&mut bare));
     let what = What {
         id: "1.direct",
         name: "on-quote, direct lane",
@@ -148,25 +197,19 @@ pub(crate) fn rows(bench: &mut Bench, results: &mut Results) -> Result<(), Strin
         floor: "a bare TypedFunc of the same code",
         shown: Shown::Cost,
     };
-    results.push(Row::of_pairs(what, Goal::RatioAtMost(GOAL), &pairs, before));
+    results.push(Row::of_pairs(what, Goal::RatioAtMost(GOAL), &Crossing::Direct.pairs(bench)?, before));
 
-    let mut through = guest(&bench.sandbox, &component, Lane::Component)?;
-    let mut bare = bare_component(&component)?;
     let before = load();
-    let pairs = bench.pairs(&mut || took(&mut || through.call(black_box(&ON_QUOTE)).is_ok()), &mut || took(&mut bare));
     let what = What {
         id: "1.component",
         name: "on-quote, component lane",
         floor: "a bare component call of the same code",
         ..what
     };
-    results.push(Row::of_pairs(what, Goal::RatioAtMost(GOAL), &pairs, before));
+    results.push(Row::of_pairs(what, Goal::RatioAtMost(GOAL), &Crossing::Component.pairs(bench)?, before));
 
-    // What is there must be seen: the same call, with so many nanoseconds beside it.
-    let (rounds, before) = (rounds(), load());
-    let spun = &mut || direct.call(black_box(&ON_QUOTE)).is_ok() && black_box(spin(rounds)) > 0;
-    let mut plain = guest(&bench.sandbox, &component, Lane::Direct)?;
-    let pairs = bench.pairs(&mut || took(spun), &mut || took(&mut || plain.call(black_box(&ON_QUOTE)).is_ok()));
+    let before = load();
+    let pairs = Crossing::Control.pairs(bench)?;
     let more: Vec<f64> = pairs.a.iter().zip(&pairs.b).map(|(spun, plain)| spun - plain).collect();
     let what = What {
         id: "1.control",

@@ -19,10 +19,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use pinion_benches::flames::Recording;
 use pinion_benches::pairs::Plan;
 use pinion_benches::result::Results;
 
 use crate::bench::Bench;
+use crate::crossing::Crossing;
 
 #[derive(Debug, Parser)]
 #[command(about = "The cost of a call, of a strategy's work, of an event's way, of an instance: each beside its floor")]
@@ -39,6 +41,12 @@ struct Args {
     /// Where the result goes as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Where the flame graph of it all goes as SVG, with its floors.
+    #[arg(long)]
+    flame: Option<PathBuf>,
+    /// Measures one of row 1 in this process and prints the pairs.
+    #[arg(long, hide = true)]
+    alone: Option<Crossing>,
 }
 
 /// Measures some rows.
@@ -77,11 +85,22 @@ fn run(args: &Args) -> Result<(), String> {
     }
     let plan = Plan { fours: args.fours.max(1), block: Duration::from_millis(args.block_ms.max(1)) };
     let mut bench = Bench::new(plan)?;
+    if let Some(crossing) = args.alone {
+        let pairs = serde_json::to_string(&crossing.measure(&bench)?).map_err(|error| error.to_string())?;
+        println!("{pairs}");
+        return Ok(());
+    }
+    let recording =
+        args.flame.as_ref().map(|svg| Recording::start(std::process::id()).map(|recording| (recording, svg)));
+    let recording = recording.transpose()?;
     let mut results = Results::start("micro");
     for (row, measure) in ROWS {
         if args.rows.is_empty() || args.rows.iter().any(|wanted| wanted == row) {
             measure(&mut bench, &mut results)?;
         }
+    }
+    if let Some((recording, svg)) = recording {
+        recording.finish(&format!("micro --rows {}", args.rows.join(",")), svg)?;
     }
     results.finish(args.json.as_deref())
 }
