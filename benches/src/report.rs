@@ -33,14 +33,16 @@ const PROGRAMS: [(&str, &str, &str); 6] = [
         "In one process",
         "`make bench`. No Kafka: the crossing into the sandbox, a strategy's work, an event's way, an instance. The floors are the same \
          code without what is measured: a bare wasmtime call on an engine of the same configuration, the same strategy compiled natively \
-         and called by the same worker, decoding alone.",
+         and called by the same worker, decoding alone. Row 1 is measured in twelve processes: where one's code and data lie moves so \
+         short a call by more than all that differs within it.",
     ),
     (
         "e2e",
         "In to out on Kafka",
         "`make bench-e2e`. One record in, one order out, on a real Apache Kafka: `pinion-runtime` beside a single thread of librdkafka that \
          polls, decodes the same input and sends a record of the same size, with the same settings. Latency is from the time at which the \
-         record was to be sent to the time at which the order was read back.",
+         record was to be sent to the time at which the order was read back. The bare client has the C library's allocator, as such \
+         clients do; `pinion-runtime` has [its own](adr/0023-an-allocator-for-memory-that-changes-threads.md).",
     ),
     (
         "send",
