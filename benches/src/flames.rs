@@ -1,21 +1,24 @@
 //! Flame graphs: the stacks of a process's threads while they ran, user and kernel, as one SVG.
 //!
-//! `perf` takes a sample each [`HZ`]th of a second that a thread runs, with the stack unwound from a copy of its top: no program has to be built for
+//! `perf` takes a sample some thousand times a second that a thread runs, with the stack unwound from a copy of its top: no program has to be built for
 //! it. Code that was compiled at run time, which is the guests', says nothing of who called it: a stack begins there.
 
 use std::io::{BufReader, BufWriter};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use inferno::collapse::Collapse as _;
 use inferno::collapse::perf::Folder;
 use inferno::flamegraph::{self, Options};
+use pinion_tests::scratch::Scratch;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Samples of a second that a thread runs: no divisor of what runs by the clock.
 const HZ: u32 = 997;
 /// Bytes of a stack that are kept for unwinding.
 const STACK_BYTES: u32 = 16_384;
+/// What `perf` writes.
+const DATA: &str = "perf.data";
 /// The least share of all samples that is drawn, per cent.
 const LEAST_PER_CENT: f64 = 0.3;
 
@@ -23,7 +26,7 @@ const LEAST_PER_CENT: f64 = 0.3;
 #[derive(Debug)]
 pub struct Recording {
     perf: Child,
-    data: PathBuf,
+    home: Scratch,
 }
 
 impl Recording {
@@ -32,16 +35,16 @@ impl Recording {
     /// # Errors
     /// If `perf` cannot be run.
     pub fn start(pid: u32) -> Result<Self, String> {
-        let data = std::env::temp_dir().join(format!("pinion-flames-{}-{pid}", std::process::id()));
+        let home = Scratch::new();
         let perf = Command::new("perf")
             .args(["record", "--quiet", "--event", "cpu-clock", "--freq", &HZ.to_string()])
             .args(["--call-graph", &format!("dwarf,{STACK_BYTES}"), "--pid", &pid.to_string(), "--output"])
-            .arg(&data)
+            .arg(home.path().join(DATA))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn();
         let perf = perf.map_err(|error| format!("perf: {error}; on Debian it is in the package linux-perf"))?;
-        Ok(Self { perf, data })
+        Ok(Self { perf, home })
     }
 
     /// Until now: writes the graph.
@@ -49,12 +52,9 @@ impl Recording {
     /// # Errors
     /// What `perf` or the system says.
     pub fn finish(mut self, title: &str, svg: &Path) -> Result<(), String> {
-        let pid = i32::try_from(self.perf.id()).ok().and_then(Pid::from_raw).ok_or("no process")?;
-        kill_process(pid, Signal::INT).map_err(|error| format!("perf: {error}"))?;
+        kill_process(Pid::from_child(&self.perf), Signal::INT).map_err(|error| format!("perf: {error}"))?;
         self.perf.wait().map_err(|error| format!("perf: {error}"))?;
-        let drawn = draw(&self.data, title, svg);
-        let _ = std::fs::remove_file(&self.data);
-        drawn.map_err(|error| format!("{}: {error}", svg.display()))
+        draw(&self.home.path().join(DATA), title, svg).map_err(|error| format!("{}: {error}", svg.display()))
     }
 }
 

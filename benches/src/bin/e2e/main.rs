@@ -45,7 +45,7 @@ const POLL: f64 = 1.5;
 #[command(about = "Kafka in to order out, beside a bare librdkafka echo")]
 struct Args {
     /// Rows to measure, by the number before the point; all of them by default.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = ROWS)]
     rows: Vec<String>,
     /// Fours of blocks (A B B A) for each pattern of load.
     #[arg(long, default_value_t = 40)]
@@ -118,26 +118,22 @@ fn bench(args: &Args) -> Result<(), String> {
         policies::rows(&broker, &own, warm_ns, plan, &mut results)?;
         return results.finish(args.json.as_deref());
     }
-    if let Some(folder) = &args.flames {
-        let (mut pinion, mut echo, mut reading) =
-            (pinion("pinion", 1)?, floor("echo", &["poll"], 1)?, pinion("reading", EVERY)?);
-        for system in [&mut pinion, &mut echo] {
-            system.wait()?;
-            system.block(&Pattern::Fixed, RATE, warm_ns);
-        }
-        return flames::draw((&broker, &own), RATE, (&mut pinion, &mut echo), &mut reading, folder);
-    }
-    if let Some(unknown) = args.rows.iter().find(|row| !ROWS.contains(&row.as_str())) {
-        return Err(format!("no such row: {unknown}; there are {ROWS:?}"));
-    }
-    let wanted = |row: &str| args.rows.is_empty() || args.rows.iter().any(|wanted| wanted == row);
-    let mut results = Results::start("e2e");
-    if wanted("4") {
+    let warm = || {
         let (mut pinion, mut echo) = (pinion("pinion", 1)?, floor("echo", &["poll"], 1)?);
         for system in [&mut pinion, &mut echo] {
             system.wait()?;
             system.block(&Pattern::Fixed, RATE, warm_ns);
         }
+        Ok::<_, String>((pinion, echo))
+    };
+    if let Some(folder) = &args.flames {
+        let ((mut pinion, mut echo), mut reading) = (warm()?, pinion("reading", EVERY)?);
+        return flames::draw((&broker, &own), RATE, (&mut pinion, &mut echo), &mut reading, folder);
+    }
+    let wanted = |row: &str| args.rows.is_empty() || args.rows.iter().any(|wanted| wanted == row);
+    let mut results = Results::start("e2e");
+    if wanted("4") {
+        let (mut pinion, mut echo) = warm()?;
         latencies(plan, (&mut pinion, &mut echo), &mut results);
         drop(pinion);
         let mut stalls = floor("stalls", &["poll", "--stalls"], 1)?;

@@ -130,8 +130,7 @@ impl System {
     }
 
     fn signal(&self, signal: Signal) -> Result<(), String> {
-        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).ok_or("no process")?;
-        kill_process(pid, signal).map_err(|error| format!("{}: {error}", self.name))
+        kill_process(Pid::from_child(&self.process.child), signal).map_err(|error| format!("{}: {error}", self.name))
     }
 
     /// Memory of it that is in RAM, MiB.
