@@ -76,8 +76,9 @@ fn median_of(figures: impl Iterator<Item = f64>) -> Option<f64> {
     median(figures.collect())
 }
 
-/// The middle one, or the mean of the two in the middle.
-fn median(mut figures: Vec<f64>) -> Option<f64> {
+/// The middle one, or the mean of the two in the middle; `None` without any.
+#[must_use]
+pub fn median(mut figures: Vec<f64>) -> Option<f64> {
     figures.sort_by(f64::total_cmp);
     let (low, high) = (figures.len().checked_sub(1)? / 2, figures.len() / 2);
     Some(f64::midpoint(figures[low], figures[high]))

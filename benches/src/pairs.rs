@@ -8,7 +8,7 @@ use std::time::Duration;
 use pinion_runtime::clock::mono_ns;
 use serde::{Deserialize, Serialize};
 
-use crate::interval::Interval;
+use crate::interval::{Interval, median};
 use crate::machine::Quiet;
 
 /// How far the control's interval may leave 1.
@@ -58,6 +58,8 @@ pub struct Pairs {
     pub dropped: usize,
     /// Operations of both sides, in blocks that count.
     pub operations: u64,
+    /// Pairs of each process that was joined. What lies where in memory is drawn once a process: its pairs are no more independent.
+    pub processes: Vec<usize>,
 }
 
 /// Does operations over and over for about so long; ns an operation.
@@ -109,13 +111,23 @@ impl Pairs {
 
     /// Takes what another process has measured of the same. What it would give no verdict for counts as dropped.
     pub fn join(&mut self, other: Self) {
-        self.fours += other.fours;
         if other.too_many_dropped() {
+            // What is in it is what the machine spoilt.
+            self.fours += other.fours;
             self.dropped += other.fours;
-            return;
+        } else {
+            self.append(other);
         }
+    }
+
+    /// Takes what was measured in another process.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.fours += other.fours;
         self.dropped += other.dropped;
         self.operations += other.operations;
+        if !other.ratios.is_empty() {
+            self.processes.push(other.ratios.len());
+        }
         self.ratios.extend(other.ratios);
         self.controls.extend(other.controls);
         self.a.extend(other.a);
@@ -131,6 +143,20 @@ impl Pairs {
             self.a.push(a);
             self.b.push(b);
         }
+    }
+
+    /// A median of these pairs' figures, drawn anew by the pair, or by the process where several were joined.
+    #[must_use]
+    pub fn interval(&self, figures: &[f64]) -> Option<Interval> {
+        if self.processes.len() < 2 {
+            return Interval::of(figures);
+        }
+        let mut rest = figures;
+        let each = self.processes.iter().map(|pairs| rest.split_off(..*pairs).unwrap_or_default());
+        let each: Vec<&[f64]> = each.collect();
+        Interval::resampled(&each, |drawn| {
+            median(drawn.iter().flat_map(|each| each.iter().copied()).collect()).unwrap_or(f64::NAN)
+        })
     }
 
     /// Why no verdict can be given; `None` where one can.
@@ -195,6 +221,19 @@ mod tests {
         pairs.join(Pairs { fours: 10, dropped: 4, ..fours(|_| 9.0, |_| 1.0, 10) });
         assert_eq!((pairs.fours, pairs.dropped, pairs.a.len()), (30, 7 + 6, 34));
         assert!(pairs.inconclusive().unwrap().contains("dropped"));
+    }
+
+    #[test]
+    fn what_differs_from_process_to_process_widens_the_interval_however_often_each_is_measured() {
+        let mut joined = Pairs::default();
+        for ratio in [1.00, 1.02, 1.04, 1.06, 1.08] {
+            joined.join(Pairs { fours: 40, ..fours(|_| ratio, |_| 1.0, 40) });
+        }
+        let (by_pair, by_process) = (Interval::of(&joined.ratios).unwrap(), joined.interval(&joined.ratios).unwrap());
+        assert!((by_process.median - 1.04).abs() < 1e-9, "{by_process:?}");
+        assert!(by_process.high - by_process.low > 2.0 * (by_pair.high - by_pair.low), "{by_pair:?} {by_process:?}");
+        let one = fours(|n| if n % 3 == 0 { 1.1 } else { 1.0 }, |_| 1.0, 40);
+        assert_eq!(one.interval(&one.ratios), Interval::of(&one.ratios));
     }
 
     #[test]

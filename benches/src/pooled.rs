@@ -31,15 +31,15 @@ pub fn percentile_of(blocks: &[Histogram<u64>], quantile: f64) -> Option<Interva
 pub struct Turns {
     /// What their p50 came to, block by block.
     pub pairs: Pairs,
-    /// Of A and of B, two blocks each.
-    fours: Vec<[Histogram<u64>; 2]>,
+    /// Of A and of B: two blocks each of a four, or all of a process where several were joined.
+    drawn: Vec<[Histogram<u64>; 2]>,
 }
 
 impl Turns {
     /// So many fours are to come.
     #[must_use]
     pub fn new(fours: usize) -> Self {
-        Self { pairs: Pairs { fours, ..Pairs::default() }, fours: Vec::new() }
+        Self { pairs: Pairs { fours, ..Pairs::default() }, drawn: Vec::new() }
     }
 
     /// Four blocks, in the order in which they were measured.
@@ -48,13 +48,21 @@ impl Turns {
         self.pairs.operations += blocks.iter().map(|block| block.len()).sum::<u64>();
         self.pairs.take(a_first, blocks.map(|block| block.value_at_quantile(0.5) as f64));
         let (outer, inner) = (merged([blocks[0], blocks[3]]), merged([blocks[1], blocks[2]]));
-        self.fours.push(if a_first { [outer, inner] } else { [inner, outer] });
+        self.drawn.push(if a_first { [outer, inner] } else { [inner, outer] });
+    }
+
+    /// Takes what was measured of other processes: from now on they are what is drawn anew.
+    pub fn join(&mut self, other: Self) {
+        if !other.drawn.is_empty() {
+            self.drawn.push(other.sides());
+        }
+        self.pairs.append(other.pairs);
     }
 
     /// All of A and all of B.
     #[must_use]
     pub fn sides(&self) -> [Histogram<u64>; 2] {
-        [0, 1].map(|side: usize| merged(self.fours.iter().map(|four| &four[side])))
+        [0, 1].map(|side: usize| merged(self.drawn.iter().map(|four| &four[side])))
     }
 
     /// A percentile of A over that of B; `None` where too few lie above it to tell.
@@ -63,7 +71,7 @@ impl Turns {
     pub fn row(&self, what: What<'_>, goal: crate::row::Goal, quantile: f64, load: f64) -> Option<Row> {
         let [a, b] = self.sides();
         let (of_a, of_b) = (percentile(&a, quantile)?, percentile(&b, quantile)?);
-        let ratio = Interval::resampled(&self.fours, |drawn| {
+        let ratio = Interval::resampled(&self.drawn, |drawn| {
             let of = |side: usize| merged(drawn.iter().map(|four| &four[side])).value_at_quantile(quantile) as f64;
             of(0) / of(1).max(1.0)
         })?;
@@ -130,6 +138,24 @@ mod tests {
         }
         let row = turns.row(WHAT, Goal::RatioAtMost(1.6), 0.99, 0.0).unwrap();
         assert_eq!(row.verdict, Verdict::Inconclusive, "{row:?}");
+    }
+
+    #[test]
+    fn processes_are_joined_with_their_tails_and_it_is_they_that_are_drawn() {
+        let of = |tail_ns, taken: usize| {
+            let mut turns = Turns::new(5);
+            turns.pairs.dropped = 5 - taken;
+            let (a, b) = (block(1_000, tail_ns), block(1_000, 2_000));
+            (0..taken).for_each(|_| turns.take(true, [&a, &b, &b, &a]));
+            turns
+        };
+        let mut joined = Turns::default();
+        [(2_000, 5), (3_000, 5), (4_000, 5), (9_000, 0)]
+            .into_iter()
+            .for_each(|(tail, taken)| joined.join(of(tail, taken)));
+        let row = joined.row(WHAT, Goal::RatioAtMost(9.0), 0.975, 0.0).unwrap();
+        assert_eq!((row.pairs, row.dropped, row.verdict), (30, 5, Verdict::Met));
+        assert!((row.ratio.unwrap() - 1.5).abs() < 0.02 && row.ci[1] - row.ci[0] > 0.5, "{row:?}");
     }
 
     #[test]

@@ -42,7 +42,8 @@ const PROGRAMS: [(&str, &str, &str); 6] = [
         "`make bench-e2e`. One record in, one order out, on a real Apache Kafka: `pinion-runtime` beside a single thread of librdkafka that \
          polls, decodes the same input and sends a record of the same size, with the same settings. Latency is from the time at which the \
          record was to be sent to the time at which the order was read back. The bare client has the C library's allocator, as such \
-         clients do; `pinion-runtime` has [its own](adr/0023-an-allocator-for-memory-that-changes-threads.md).",
+         clients do; `pinion-runtime` has [its own](adr/0023-an-allocator-for-memory-that-changes-threads.md). Row 4 is measured over \
+         eight starts of both.",
     ),
     (
         "send",
@@ -82,7 +83,8 @@ Generated from the files in [`benches/results/`](../benches/results) by `make be
 ## How it is measured
 
 - **Beside a floor, in turns.** A and B take blocks of time, A B B A and then B A A B, in one run. The result is the median of the ratios of
-  neighbours with a 95 % interval (percentile bootstrap). Absolute numbers are information: they are of this machine.
+  neighbours with a 95 % interval (percentile bootstrap; where a row is measured in several processes,
+  processes are drawn). Absolute numbers are information: they are of this machine.
 - **A control each time.** The two blocks in the middle of four are of one side. Where the interval of their ratio leaves 1.00 by more
   than 2 %, the row is INCONCLUSIVE, whatever it says. So it is where more than 30 % of the fours are dropped, because over 1 % of the time was
   stolen or the thread was put aside more than 100 times a second by others than the process's own threads: both were fixed before anything was measured.

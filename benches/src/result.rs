@@ -28,9 +28,13 @@ impl Results {
         Self { bench, facts, load, rows: Vec::new(), hiccups }
     }
 
-    /// Another row.
+    /// Another row. One of which nothing was measured is told and not kept: no page is to show it.
     pub fn push(&mut self, row: Row) {
         println!("{row}");
+        if row.value.is_nan() {
+            eprintln!("{} is left out: nothing was measured of it; give it a quieter machine, or more --fours", row.id);
+            return;
+        }
         self.rows.push(row);
     }
 

@@ -119,7 +119,8 @@ impl Row {
     #[must_use]
     pub fn of_pairs(what: What<'_>, goal: Goal, pairs: &Pairs, load: f64) -> Self {
         let nothing = Interval { median: f64::NAN, low: f64::NAN, high: f64::NAN };
-        let [ratio, a, b] = [&pairs.ratios, &pairs.a, &pairs.b].map(|figures| Interval::of(figures).unwrap_or(nothing));
+        let [ratio, a, b] =
+            [&pairs.ratios, &pairs.a, &pairs.b].map(|figures| pairs.interval(figures).unwrap_or(nothing));
         let told = |cost: Interval| match what.shown {
             Shown::Cost => cost,
             Shown::Speed => cost.inverse().times(1e9),

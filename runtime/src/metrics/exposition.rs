@@ -7,8 +7,8 @@ use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric as 
 use prometheus::{Encoder, TextEncoder};
 
 use super::{
-    EventKind, Latency, Metrics, ORDER_LABELS, PartitionMetrics, PartitionsMetrics, SentMetrics, cgroup, locked,
-    process,
+    EventKind, Latency, Metrics, ORDER_LABELS, PartitionMetrics, PartitionsMetrics, RecorderReader, SentMetrics,
+    cgroup, locked, process,
 };
 use crate::clock::{mono_ns, wall_ns};
 use crate::decode::DecodeError;
@@ -191,7 +191,7 @@ fn strategies(metrics: &Metrics, out: &mut Exposition) {
 }
 
 fn terms(metrics: &Metrics, out: &mut Exposition) {
-    let all = metrics.sent();
+    let (all, mut decisions) = (metrics.sent(), Latency::default());
     let mut sent: HashMap<(&str, &str), Vec<&SentMetrics>> = HashMap::new();
     all.iter().for_each(|one| sent.entry((&one.tenant, &one.strategy)).or_default().push(one));
     for ((tenant, strategy), terms) in metrics.terms() {
@@ -202,7 +202,7 @@ fn terms(metrics: &Metrics, out: &mut Exposition) {
         out.gauge(&names::STRATEGY_MEMORY_BUDGET, &whose, to_f64(terms.memory_budget_bytes));
         let Some(objective_ns) = terms.objective_ns else { continue };
         out.gauge(&names::STRATEGY_OBJECTIVE, &whose, seconds(objective_ns));
-        let mut decisions = Latency::default();
+        decisions.clear();
         sent.get(&(whose[0], whose[1])).into_iter().flatten().for_each(|sent| decisions.merge(&sent.decision));
         let over = decisions.count() - decisions.histogram.count_between(0, objective_ns);
         let objective = seconds(objective_ns).to_string();
@@ -215,20 +215,25 @@ fn latencies(metrics: &Metrics, out: &mut Exposition) {
     for stage in ["broker", "decode", "queue"] {
         out.latency(["", "", stage], &merged(stage));
     }
-    let mut of_strategy: BTreeMap<(String, String, &str), Latency> = BTreeMap::new();
-    for instance in metrics.strategies() {
-        for (stage, reader) in [("strategy", &instance.strategy_latency), ("risk", &instance.risk_latency)] {
-            let key = (instance.tenant.clone(), instance.strategy.clone(), stage);
-            of_strategy.entry(key).or_default().merge(reader);
+    let (instances, sent) = (metrics.strategies(), metrics.sent());
+    let mut of_strategy: BTreeMap<[&str; 3], Vec<&RecorderReader>> = BTreeMap::new();
+    let mut add = |labels, reader| of_strategy.entry(labels).or_default().push(reader);
+    for one in &instances {
+        for (stage, reader) in [("strategy", &one.strategy_latency), ("risk", &one.risk_latency)] {
+            add([&one.tenant, &one.strategy, stage], reader);
         }
     }
-    for sent in metrics.sent() {
-        for (stage, reader) in [("egress", &sent.egress), ("decision", &sent.decision), ("ack", &sent.ack)] {
-            of_strategy.entry((sent.tenant.clone(), sent.strategy.clone(), stage)).or_default().merge(reader);
+    for one in &sent {
+        for (stage, reader) in [("egress", &one.egress), ("decision", &one.decision), ("ack", &one.ack)] {
+            add([&one.tenant, &one.strategy, stage], reader);
         }
     }
-    for ((tenant, strategy, stage), latency) in &of_strategy {
-        out.latency([tenant, strategy, stage], latency);
+    // One after the other in the same memory: a thousand strategies' histograms are 150 MB.
+    let mut latency = Latency::default();
+    for (labels, readers) in of_strategy {
+        latency.clear();
+        readers.into_iter().for_each(|reader| latency.merge(reader));
+        out.latency(labels, &latency);
     }
 }
 

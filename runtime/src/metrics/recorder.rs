@@ -141,21 +141,32 @@ impl Default for Latency {
 }
 
 impl Latency {
-    /// Adds all that a recorder has seen so far.
+    /// Adds all that a recorder has seen so far. No cell above its largest value is looked at: most of the thousands of an idle one are
+    /// in no cache, and need not come into it.
     pub fn merge(&mut self, reader: &RecorderReader) {
-        for (cell, count) in reader.cells.counts.iter().enumerate() {
+        let max_ns = reader.cells.max_ns.load(Relaxed);
+        for (cell, count) in reader.cells.counts.iter().enumerate().take(cell_of(max_ns.min(LATENCY_NS_MAX)) + 1) {
             let count = count.load(Relaxed);
             if count > 0 {
                 self.histogram.saturating_record_n(lowest_value_of(cell), count);
             }
         }
         self.sum_ns = self.sum_ns.wrapping_add(reader.cells.sum_ns.load(Relaxed));
-        self.max_ns = self.max_ns.max(reader.cells.max_ns.load(Relaxed));
+        self.max_ns = self.max_ns.max(max_ns);
     }
 
-    /// The value in ns at a quantile from 0 to 1, never above the exact maximum.
+    /// Empties it, and keeps its memory for the next.
+    pub fn clear(&mut self) {
+        self.histogram.reset();
+        (self.sum_ns, self.max_ns) = (0, 0);
+    }
+
+    /// The value in ns at a quantile from 0 to 1, never above the exact maximum; 0 of none.
     #[must_use]
     pub fn quantile(&self, quantile: f64) -> u64 {
+        if self.histogram.is_empty() {
+            return 0;
+        }
         self.histogram.value_at_quantile(quantile).min(self.max_ns)
     }
 
@@ -201,6 +212,10 @@ mod tests {
             value = value * 5 / 4 + 1;
         }
         let mut merged = Latency::default();
+        merged.merge(&reader);
+        assert_eq!(merged.histogram, oracle);
+        merged.clear();
+        assert_eq!((merged.count(), merged.sum_ns, merged.max_ns, merged.quantile(0.5)), (0, 0, 0, 0));
         merged.merge(&reader);
         assert_eq!(merged.histogram, oracle);
     }

@@ -27,7 +27,7 @@ pub(crate) struct Plan {
     pub(crate) block_ns: u64,
 }
 
-/// CPU time of a four's blocks, of A and of B, and their records.
+/// CPU time of a four's blocks, or of all of a process, of A and of B, and their records.
 struct Used {
     cpu_ns: [u64; 2],
     records: [u64; 2],
@@ -40,6 +40,7 @@ fn cpu_each(fours: &[&Used], side: usize) -> f64 {
 }
 
 /// What some fours of blocks gave.
+#[derive(Default)]
 struct Measured {
     turns: Turns,
     used: Vec<Used>,
@@ -145,28 +146,41 @@ pub(crate) fn beside_policy(
     measured.push(&told, [Goal::None; 4], before, results);
 }
 
-/// Measures one pattern at one rate: four rows.
-pub(crate) fn rows(
-    (a, b): (&mut System, &mut System),
-    (pattern, rate): (&Pattern, u64),
-    plan: Plan,
+/// One load of row 4: a pattern at a rate.
+pub(crate) struct Load {
+    pattern: Pattern,
+    rate: u64,
+    /// Whether its rows have goals. Those without are measured half as long.
     goals: bool,
-    results: &mut Results,
-) {
-    let before = load();
-    let names = [a.name.clone(), b.name.clone()];
-    let measured = measure((a, b), (pattern, rate), plan);
-    let goal = |goal: f64| if goals { Goal::RatioAtMost(goal) } else { Goal::None };
-    let told = Told {
-        id: &|what| format!("4.{}.{rate}.{what}", pattern.name()),
-        name: &|what| match pattern {
-            Pattern::Recorded(_) => format!("{what}, the spot capture at its own gaps"),
-            _ => format!("{what}, {} at {rate}/s", pattern.name()),
-        },
-        floor: "a bare librdkafka echo",
-        names: [&names[0], &names[1]],
-    };
-    measured.push(&told, [goal(P50), goal(P99), Goal::None, goal(CPU)], before, results);
+    measured: Measured,
+}
+
+impl Load {
+    pub(crate) fn new(pattern: Pattern, rate: u64, goals: bool) -> Self {
+        Self { pattern, rate, goals, measured: Measured::default() }
+    }
+
+    /// Another start of both, for its share of so many fours.
+    pub(crate) fn measure(&mut self, systems: (&mut System, &mut System), plan: Plan, starts: usize) {
+        let fours = plan.fours.div_ceil(if self.goals { starts } else { 2 * starts });
+        self.measured.join(measure(systems, (&self.pattern, self.rate), Plan { fours, ..plan }));
+    }
+
+    /// Four rows.
+    pub(crate) fn push(&self, before: f64, results: &mut Results) {
+        let Self { pattern, rate, goals, measured } = self;
+        let goal = |goal: f64| if *goals { Goal::RatioAtMost(goal) } else { Goal::None };
+        let told = Told {
+            id: &|what| format!("4.{}.{rate}.{what}", pattern.name()),
+            name: &|what| match pattern {
+                Pattern::Recorded(_) => format!("{what}, the spot capture at its own gaps"),
+                _ => format!("{what}, {} at {rate}/s", pattern.name()),
+            },
+            floor: "a bare librdkafka echo",
+            names: ["pinion", "echo"],
+        };
+        measured.push(&told, [goal(P50), goal(P99), Goal::None, goal(CPU)], before, results);
+    }
 }
 
 /// How rows are called.
@@ -178,6 +192,17 @@ struct Told<'t> {
 }
 
 impl Measured {
+    /// Takes what other processes gave.
+    fn join(&mut self, other: Self) {
+        let both =
+            |of: fn(&Used) -> &[u64; 2]| [0, 1].map(|side: usize| other.used.iter().map(|used| of(used)[side]).sum());
+        let used = Used { cpu_ns: both(|used| &used.cpu_ns), records: both(|used| &used.records) };
+        self.turns.join(other.turns);
+        if used.records[1] > 0 {
+            self.used.push(used);
+        }
+    }
+
     /// Four rows: p50, p99, p99.9, CPU.
     fn push(&self, told: &Told<'_>, goals: [Goal; 4], before: f64, results: &mut Results) {
         let Self { turns, used } = self;
