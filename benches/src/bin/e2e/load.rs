@@ -44,11 +44,6 @@ impl Block {
         }
     }
 
-    /// Whether every record was answered.
-    pub(crate) const fn is_answered(&self) -> bool {
-        self.unanswered == 0
-    }
-
     /// For a person who waits for the run.
     pub(crate) fn told(&self) -> String {
         let us = |of: &Histogram<u64>, quantile| of.value_at_quantile(quantile) / 1_000;

@@ -149,7 +149,7 @@ fn bench(args: &Args) -> Result<(), String> {
     if wanted("5") {
         let (mut pinion, mut batch, mut poll) =
             (pinion("reading", EVERY)?, floor("batch", &["batch"], EVERY)?, floor("poll", &["poll"], EVERY)?);
-        let fours = args.fours.div_ceil(5);
+        let fours = args.fours.div_ceil(2);
         let name = "a backlog of JSON quotes, one a record";
         let what = What { id: "5.batch", name, unit: "records/s", floor: "a batch loop in C", shown: Shown::Speed };
         throughput::row((&mut pinion, &mut batch), what, BATCH, fours, Backlog::READING, &mut results)?;

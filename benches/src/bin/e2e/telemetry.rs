@@ -46,7 +46,7 @@ fn throughput(broker: &Broker, own: &Path, plan: Plan, results: &mut Results) ->
         floor: "the same, none measured",
         shown: Shown::Speed,
     };
-    throughput::row((&mut on, &mut off), what, ON, plan.fours.div_ceil(5), Backlog::READING, results)
+    throughput::row((&mut on, &mut off), what, ON, plan.fours.div_ceil(2), Backlog::READING, results)
 }
 
 /// With a thousand strategies. The idle ones share a subscription: it is their metrics that are read, not their topics.
