@@ -72,7 +72,7 @@ bench-peers: setup-tests strategies ## the same beside Kafka Streams, Jet, csp a
 	cargo build --workspace --bins --release
 	@$(PINION) build benches/strategies/quote-cross
 	$(RELEASE)/peers --json benches/results/peers-alone.json
-	PINION_KAFKA_JVM='$(BROKER_JVM)' $(FIRST) $(RELEASE)/e2e --fours 20 --peers --json benches/results/peers.json
+	PINION_KAFKA_JVM='$(BROKER_JVM)' $(FIRST) $(RELEASE)/e2e --fours 60 --peers --json benches/results/peers.json
 
 flames: setup-tests strategies ## flame graphs of the rows that fall short, into docs/performance/flames. Needs perf (on Debian: linux-perf); builds a release first
 	cargo build --workspace --bins --release

@@ -126,6 +126,17 @@ fn duration(text: &str) -> Option<u64> {
 }
 
 impl Fees {
+    /// For people: `2 bps maker, 5 bps taker`.
+    #[must_use]
+    pub fn told(self) -> String {
+        let [maker, taker] = self.bps();
+        format!("{maker} bps maker, {taker} bps taker")
+    }
+
+    fn bps(self) -> [Decimal; 2] {
+        [self.maker, self.taker].map(|bps| Decimal::from_nanos(bps.into()))
+    }
+
     /// Of maker and taker, basis points at 1e-9, cut to the limit.
     #[must_use]
     pub fn new(maker: i64, taker: i64) -> Self {
@@ -166,7 +177,7 @@ impl FromStr for Fees {
 
 impl fmt::Display for Fees {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [maker, taker] = [self.maker, self.taker].map(|bps| Decimal::from_nanos(bps.into()));
+        let [maker, taker] = self.bps();
         write!(f, "{maker},{taker}")
     }
 }

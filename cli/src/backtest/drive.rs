@@ -362,7 +362,7 @@ impl Run {
             decode_errors: tally.decode_errors.clone(),
             faults,
             quarantined,
-            fault_list: self.faults.iter().map(super::outcome::told).collect(),
+            fault_list: super::outcome::told(&self.faults),
             first_ns: self.first,
             last_ns: self.now,
             model: String::new(),

@@ -104,12 +104,18 @@ impl Callback {
     }
 }
 
-/// A fault as it is told.
-pub(super) fn told(faulted: &Faulted) -> String {
-    let Faulted { kind, detail, topic, origin, ts, quarantined, .. } = faulted;
-    let last = if *quarantined { ", the last that it was allowed" } else { "" };
-    let (partition, offset, at) = (origin.partition, origin.offset, rfc3339(*ts));
-    format!("{} at {topic}/{partition}/{offset}, stream time {at}{last}: {}", kind.label(), detail.trim())
+/// Faults as they are told: a stack once.
+pub(super) fn told(faults: &[Faulted]) -> Vec<String> {
+    let same = |a: &Faulted, b: &Faulted| a.kind == b.kind && a.detail == b.detail;
+    let one = |(index, faulted): (usize, &Faulted)| {
+        let Faulted { kind, detail, topic, origin, ts, quarantined, .. } = faulted;
+        let last = if *quarantined { ", the last that it was allowed" } else { "" };
+        let (partition, offset, at) = (origin.partition, origin.offset, rfc3339(*ts));
+        let seen = faults[..index].iter().any(|before| same(before, faulted));
+        let detail = if seen { "the same again" } else { detail.trim() };
+        format!("{} at {topic}/{partition}/{offset}, stream time {at}{last}: {detail}", kind.label())
+    };
+    faults.iter().enumerate().map(one).collect()
 }
 
 /// What a reader must know to trust the rest.
@@ -200,7 +206,31 @@ pub(super) fn sortable(text: &str) -> i128 {
 
 #[cfg(test)]
 mod tests {
+    use pinion_runtime::event::Origin;
+    use pinion_runtime::instance::InstanceId;
+    use pinion_runtime::sandbox::FaultKind;
+
     use super::*;
+
+    #[test]
+    fn a_fault_that_comes_again_is_told_without_its_stack() {
+        let faulted = |offset, detail: &str| Faulted {
+            tenant: "default".to_owned(),
+            strategy: "s".to_owned(),
+            kind: FaultKind::Trap,
+            detail: detail.to_owned(),
+            topic: "t".to_owned(),
+            origin: Origin { topic: 0, partition: 0, offset },
+            ts: 0,
+            quarantined: false,
+            instance: InstanceId(0),
+            call: offset,
+        };
+        let told = told(&[faulted(1, "a stack\n"), faulted(2, "a stack\n"), faulted(3, "another")]);
+        let ends: Vec<&str> = told.iter().map(|text| text.rsplit("Z: ").next().unwrap()).collect();
+        assert_eq!(ends, ["a stack", "the same again", "another"]);
+        assert!(told[1].starts_with("trap at t/0/2, "), "{}", told[1]);
+    }
 
     #[test]
     fn amounts_are_sorted_by_their_value() {

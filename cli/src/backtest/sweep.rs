@@ -144,8 +144,7 @@ fn finish(
         let (mut outcome, sink) = run.finish(tally)?;
         outcome.wall_s = wall_s;
         let model = &setup.model;
-        outcome.model =
-            format!("latency {} one way, fees {} bps maker,taker, seed {}", model.latency, model.fees, model.seed);
+        outcome.model = format!("latency {} one way, fees {}, seed {}", model.latency, model.fees.told(), model.seed);
         finished.push((outcome, sink));
     }
     let module = setup.module.digest().to_string();

@@ -7,6 +7,7 @@ use pinion_spec::strategy::{Encoding, Strategy};
 use serde::Serialize;
 
 use super::seen::{Cost, Seen};
+use crate::time::duration;
 
 /// How much a finding weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -63,13 +64,19 @@ pub(super) fn findings(strategy: &Strategy, seen: &Seen, costs: &[Cost], ran: &R
         if *p99_ns > budget_ns && *calls >= PERCENTILE_CALLS {
             say(
                 Weight::Failure,
-                format!("{callback} takes {p99_ns} ns at p99, over its budget of {budget_ns} ns (budget.callMicros)"),
+                format!(
+                    "{callback} takes {} at p99, over its budget of {} of CPU (budget.callMicros)",
+                    duration(*p99_ns),
+                    duration(budget_ns)
+                ),
             );
         } else if *max_ns > budget_ns / 2 {
             say(
                 Weight::Warning,
                 format!(
-                    "{callback} took {max_ns} ns once, more than half of its budget of {budget_ns} ns (budget.callMicros)"
+                    "{callback} took {} once, waits for a core included: more than half of its budget of {} of CPU (budget.callMicros)",
+                    duration(*max_ns),
+                    duration(budget_ns)
                 ),
             );
         }

@@ -298,5 +298,7 @@ fn next_commands(args: &DemoArgs) -> String {
     let strategy = args.strategies.join("ema-cross").join("strategy.yaml");
     let strategy = strategy.display();
     let brokers = args.brokers.as_deref().unwrap_or("localhost:9092");
-    format!("\nNext:\n  {pinion} inspect {data}\n  {pinion} run {strategy} --brokers {brokers}\n  make test\n")
+    format!(
+        "\nNext:\n  {pinion} new my-strategy --lang python\n  {pinion} inspect {data}\n  {pinion} run {strategy} --brokers {brokers}\n  make test\n"
+    )
 }

@@ -12,8 +12,10 @@ use crate::system::{self, System};
 
 /// With one strategy.
 const ONE_MIB: f64 = 96.0;
+/// Seconds of load before the first look: by then every event's place in a ring has been used once, and is in RAM.
+const SETTLE: u64 = 20;
 /// Seconds of load before each look.
-const SECONDS: u64 = 3;
+const SECONDS: u64 = 2;
 /// Looks at each count.
 const LOOKS: usize = 5;
 
@@ -24,6 +26,7 @@ pub(crate) fn rows(broker: &Broker, own: &Path, rate: u64, results: &mut Results
         let start = |brokers: &str, input: &str, output: &str| system::pinion(own, brokers, input, output, count, 1);
         let mut system = System::start(broker, &name, start)?;
         system.wait()?;
+        system.block(&Pattern::Fixed, rate, SETTLE * 1_000_000_000);
         let mut looks = Vec::with_capacity(LOOKS);
         for _ in 0..LOOKS {
             system.block(&Pattern::Fixed, rate, SECONDS * 1_000_000_000);

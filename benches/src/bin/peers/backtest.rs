@@ -163,7 +163,8 @@ pub(crate) fn own() -> Result<(), String> {
     stream::decoded(&path, &strategy, |events| records.push(events.to_vec()));
     let events = records.iter().flatten().filter(|event| !matches!(event.body, Body::Skip)).count() as u64;
 
-    let (_sandbox, module) = module(Scratch::new().path())?;
+    let scratch = Scratch::new();
+    let (_sandbox, module) = module(&scratch.path().join("modules"))?;
     let orders = orders(&strategy, &module, &records)?;
     // An order arrives at once and costs nothing, as the others have it.
     let model = Model { latency: Latency::fixed(0), fees: Fees::new(0, 0), seed: 1 };
