@@ -24,14 +24,14 @@ impl Interval {
     /// Of these figures; `None` without any.
     #[must_use]
     pub fn of(figures: &[f64]) -> Option<Self> {
-        let median = median(figures.to_vec())?;
+        let middle = median(figures.iter().copied())?;
         let mut rng = Rng::new(SEED);
         let len = figures.len() as u64;
         let mut medians: Vec<f64> = (0..RESAMPLES)
-            .filter_map(|_| median_of(figures.iter().map(|_| figures[usize::try_from(rng.below(len)).unwrap_or(0)])))
+            .filter_map(|_| median(figures.iter().map(|_| figures[usize::try_from(rng.below(len)).unwrap_or(0)])))
             .collect();
         medians.sort_by(f64::total_cmp);
-        Some(Self { median, low: medians[RESAMPLES / 40], high: medians[RESAMPLES - 1 - RESAMPLES / 40] })
+        Some(Self { median: middle, low: medians[RESAMPLES / 40], high: medians[RESAMPLES - 1 - RESAMPLES / 40] })
     }
 
     /// What a figure over all of some groups comes to (a percentile of their merged histograms), and how it strays when groups are drawn
@@ -72,13 +72,10 @@ impl Interval {
     }
 }
 
-fn median_of(figures: impl Iterator<Item = f64>) -> Option<f64> {
-    median(figures.collect())
-}
-
 /// The middle one, or the mean of the two in the middle; `None` without any.
 #[must_use]
-pub fn median(mut figures: Vec<f64>) -> Option<f64> {
+pub fn median(figures: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let mut figures: Vec<f64> = figures.into_iter().collect();
     figures.sort_by(f64::total_cmp);
     let (low, high) = (figures.len().checked_sub(1)? / 2, figures.len() / 2);
     Some(f64::midpoint(figures[low], figures[high]))

@@ -155,7 +155,7 @@ impl Pairs {
         let each = self.processes.iter().map(|pairs| rest.split_off(..*pairs).unwrap_or_default());
         let each: Vec<&[f64]> = each.collect();
         Interval::resampled(&each, |drawn| {
-            median(drawn.iter().flat_map(|each| each.iter().copied()).collect()).unwrap_or(f64::NAN)
+            median(drawn.iter().flat_map(|each| each.iter().copied())).unwrap_or(f64::NAN)
         })
     }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use pinion_benches::interval::Interval;
+use pinion_benches::interval::median;
 use pinion_benches::machine::{load, resident_bytes};
 use pinion_benches::pairs::{Pairs, Plan, Took};
 use pinion_benches::result::Results;
@@ -109,10 +109,6 @@ fn resident_mib(told: &Told) -> f64 {
     told.rss_bytes as f64 / MIB
 }
 
-fn median(figures: &[f64]) -> f64 {
-    Interval::of(figures).map_or(f64::NAN, |interval| interval.median)
-}
-
 /// Rows beside one of them.
 pub(crate) fn beside(peer: &str, fours: usize, results: &mut Results) -> Result<(), String> {
     let capture = CAPTURE.path().ok_or("it needs the Binance captures")?;
@@ -141,15 +137,15 @@ pub(crate) fn beside(peer: &str, fours: usize, results: &mut Results) -> Result<
     let what = What { id: &id, name: "events a second, each of its own kind", unit: "events/s", ..what };
     let row = Row::of_figures(what, Goal::None, &a, before);
     let note = format!("{} events, the other {}: not the same unit, so no ratio", our.events, their.events);
-    results.push(Row { floor: Some(median(&b)), floor_is: Some(floor.clone()), ..row }.noting(&note));
+    results.push(Row { floor: median(b), floor_is: Some(floor.clone()), ..row }.noting(&note));
 
     let [a, b] = [&ours, &theirs].map(|side| side.figures(resident_mib));
     let ratios: Vec<f64> = a.iter().zip(&b).map(|(a, b)| a / b).collect();
     let id = format!("backtest.{peer}.memory");
     let what = What { id: &id, name: "resident, the events in it", unit: "MiB", ..what };
     let row = Row::of_figures(what, Goal::RatioAtMost(GOAL), &ratios, before);
-    let (value, ratio) = (median(&a), Some(median(&ratios)));
-    results.push(Row { value, floor: Some(median(&b)), floor_is: Some(floor.clone()), ratio, ..row });
+    let (value, ratio) = (median(a).unwrap_or(f64::NAN), Some(row.value));
+    results.push(Row { value, floor: median(b), floor_is: Some(floor.clone()), ratio, ..row });
     Ok(())
 }
 
