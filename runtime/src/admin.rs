@@ -45,10 +45,9 @@ use crate::app::{App, Overview};
 use crate::assignment::Assignments;
 use crate::egress::EgressMetrics;
 use crate::loading::Loader;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, TEXT_FORMAT};
 use crate::sandbox::Sandbox;
 use crate::supervisor::{SharedApp, lock};
-use scrapes::ScrapeError;
 
 /// What the admin port shows and reaches.
 #[derive(Clone)]
@@ -111,11 +110,8 @@ pub const fn is_loopback(address: &SocketAddr) -> bool {
 
 async fn show_metrics(State(admin): State<Admin>) -> Response {
     match admin.scrapes.text().await {
-        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
-        Err(error @ (ScrapeError::Busy | ScrapeError::Gone)) => {
-            (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response()
-        }
-        Err(error @ ScrapeError::Encoder(_)) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        Ok(text) => ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
     }
 }
 

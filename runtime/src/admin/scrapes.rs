@@ -14,7 +14,7 @@ use crate::metrics::{Metrics, scrape};
 /// How much the thread lets others go first. At a tenth of a share it is done before Prometheus gives up even where all cores are busy.
 const NICE: i32 = 10;
 
-type Answer = oneshot::Sender<prometheus::Result<String>>;
+type Answer = oneshot::Sender<String>;
 
 /// Asks the thread.
 #[derive(Debug, Clone)]
@@ -29,9 +29,6 @@ pub(super) enum ScrapeError {
     /// The thread has ended.
     #[error("nobody answers scrapes any more")]
     Gone,
-    /// What the encoder says.
-    #[error(transparent)]
-    Encoder(#[from] prometheus::Error),
 }
 
 impl Scrapes {
@@ -57,7 +54,7 @@ impl Scrapes {
             TrySendError::Full(_) => ScrapeError::Busy,
             TrySendError::Disconnected(_) => ScrapeError::Gone,
         })?;
-        Ok(answered.await.map_err(|_| ScrapeError::Gone)??)
+        answered.await.map_err(|_| ScrapeError::Gone)
     }
 }
 

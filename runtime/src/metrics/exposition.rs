@@ -1,10 +1,9 @@
 //! The metrics as Prometheus reads them. Runs on a thread of its own; walks the reading ends and touches no writer.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::{Display, Write};
 
 use pinion_spec::metrics::{self as names, LATENCY_BUCKETS_NS, LATENCY_QUANTILES, Metric, MetricKind};
-use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric as Sample, MetricFamily, MetricType};
-use prometheus::{Encoder, TextEncoder};
 
 use super::{
     EventKind, Latency, Metrics, ORDER_LABELS, PartitionMetrics, PartitionsMetrics, RecorderReader, SentMetrics,
@@ -19,28 +18,33 @@ use crate::sandbox::FaultKind;
 /// Digits of a module's digest that are shown: as many as `pinion list` shows.
 const MODULE_DIGITS: usize = 12;
 
-/// One scrape: samples gathered by metric, in the order of the definitions.
+/// What the text is, for who reads it.
+pub const TEXT_FORMAT: &str = "text/plain; version=0.0.4";
+
+/// One scrape: each metric's samples as text, in the order of the definitions. Samples of one metric stand together, and its strategies
+/// come one after the other.
 #[derive(Debug)]
 struct Exposition {
-    families: Vec<Vec<Sample>>,
+    families: Vec<String>,
     /// Of a metric among the definitions.
     places: HashMap<&'static str, usize>,
+    /// Upper bounds of the latency buckets, in seconds.
+    bounds: [String; LATENCY_BUCKETS_NS.len()],
 }
 
 impl Default for Exposition {
     fn default() -> Self {
         let places = names::ALL.iter().enumerate().map(|(place, metric)| (metric.name, place)).collect();
-        Self { families: vec![Vec::new(); names::ALL.len()], places }
+        let bounds = LATENCY_BUCKETS_NS.map(|bound| seconds(bound).to_string());
+        Self { families: vec![String::new(); names::ALL.len()], places, bounds }
     }
 }
 
-/// The scrape's text, in Prometheus' text format.
-///
-/// # Errors
-/// What the encoder says; it has no reason to.
-pub fn scrape(metrics: &Metrics, egress: &EgressMetrics) -> prometheus::Result<String> {
+/// The scrape's text, in Prometheus' text format
+/// (<https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>).
+pub fn scrape(metrics: &Metrics, egress: &EgressMetrics) -> String {
     let mut out = Exposition::default();
-    out.gauge(&names::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
+    out.sample(&names::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1);
     process(metrics, &mut out);
     assignment(metrics, &mut out);
     feeds(metrics, &mut out);
@@ -49,19 +53,19 @@ pub fn scrape(metrics: &Metrics, egress: &EgressMetrics) -> prometheus::Result<S
     strategies(metrics, &mut out);
     terms(metrics, &mut out);
     latencies(metrics, &mut out);
-    out.counter(&names::KAFKA_SENT, &[], egress.sent.get());
-    out.counter(&names::KAFKA_ACKNOWLEDGED, &[], egress.acked.get());
-    out.counter(&names::KAFKA_QUEUE_FULL, &[], egress.queue_full.get());
-    out.counter(&names::KAFKA_DELIVERY_ERRORS, &[], egress.failed.get());
+    out.sample(&names::KAFKA_SENT, &[], egress.sent.get());
+    out.sample(&names::KAFKA_ACKNOWLEDGED, &[], egress.acked.get());
+    out.sample(&names::KAFKA_QUEUE_FULL, &[], egress.queue_full.get());
+    out.sample(&names::KAFKA_DELIVERY_ERRORS, &[], egress.failed.get());
     out.text()
 }
 
 /// What the kernel does not say of the process is left out.
 fn process(metrics: &Metrics, out: &mut Exposition) {
-    out.gauge(&names::PROCESS_START, &[], seconds(metrics.started.0));
+    out.sample(&names::PROCESS_START, &[], seconds(metrics.started.0));
     if let Some(process) = process::read() {
         out.sample(&names::PROCESS_CPU, &[], process.cpu_seconds);
-        out.gauge(&names::PROCESS_RESIDENT, &[], process.resident_bytes);
+        out.sample(&names::PROCESS_RESIDENT, &[], process.resident_bytes);
     }
     if let Some(throttled) = cgroup::throttled() {
         out.sample(&names::CPU_THROTTLED, &[], throttled.as_secs_f64());
@@ -70,31 +74,31 @@ fn process(metrics: &Metrics, out: &mut Exposition) {
 
 fn assignment(metrics: &Metrics, out: &mut Exposition) {
     let assignment = metrics.assignment();
-    out.gauge(&names::ASSIGNMENT_EPOCH, &[], to_f64(assignment.epoch.get()));
-    out.gauge(&names::ASSIGNMENT_REVISION, &[], to_f64(assignment.revision.get()));
-    out.counter(&names::ASSIGNMENTS_REFUSED, &[], assignment.refused.get());
+    out.sample(&names::ASSIGNMENT_EPOCH, &[], assignment.epoch.get());
+    out.sample(&names::ASSIGNMENT_REVISION, &[], assignment.revision.get());
+    out.sample(&names::ASSIGNMENTS_REFUSED, &[], assignment.refused.get());
     let end_ns = u64::try_from(assignment.lease_end_ns.get()).unwrap_or(0);
-    out.gauge(&names::LEASE, &[], seconds(end_ns.saturating_sub(mono_ns())));
+    out.sample(&names::LEASE, &[], seconds(end_ns.saturating_sub(mono_ns())));
 }
 
 fn feeds(metrics: &Metrics, out: &mut Exposition) {
     for feed in metrics.feeds() {
         let group = feed.group.as_str();
         let (records, age_ns) = lag(feed.partitions.get().into_iter().flat_map(PartitionsMetrics::all));
-        out.gauge(&names::KAFKA_LAG_SECONDS, &[group], seconds(age_ns));
-        out.gauge(&names::KAFKA_CONNECTED, &[group], to_f64(feed.connected.get()));
-        out.gauge(&names::KAFKA_LAG, &[group], to_f64(records));
-        out.counter(&names::RECORDS, &[group], feed.records.get());
-        out.counter(&names::RECORD_BYTES, &[group], feed.bytes.get());
-        out.counter(&names::RECORDS_SKIPPED, &[group], feed.skipped.get());
-        out.counter(&names::BROKER_CLOCK_NEGATIVE, &[group], feed.broker_negative.get());
-        out.counter(&names::RING_FULL, &[group], feed.ring_full.get());
-        out.counter(&names::PARTITION_PAUSED, &[group], feed.paused.get());
+        out.sample(&names::KAFKA_LAG_SECONDS, &[group], seconds(age_ns));
+        out.sample(&names::KAFKA_CONNECTED, &[group], feed.connected.get());
+        out.sample(&names::KAFKA_LAG, &[group], records);
+        out.sample(&names::RECORDS, &[group], feed.records.get());
+        out.sample(&names::RECORD_BYTES, &[group], feed.bytes.get());
+        out.sample(&names::RECORDS_SKIPPED, &[group], feed.skipped.get());
+        out.sample(&names::BROKER_CLOCK_NEGATIVE, &[group], feed.broker_negative.get());
+        out.sample(&names::RING_FULL, &[group], feed.ring_full.get());
+        out.sample(&names::PARTITION_PAUSED, &[group], feed.paused.get());
         for (kind, count) in EventKind::ALL.iter().zip(&feed.events) {
-            out.counter(&names::EVENTS, &[group, kind.label()], count.get());
+            out.sample(&names::EVENTS, &[group, kind.label()], count.get());
         }
         for (reason, count) in DecodeError::REASONS.iter().zip(&feed.decode_errors) {
-            out.counter(&names::DECODE_ERRORS, &[group, reason], count.get());
+            out.sample(&names::DECODE_ERRORS, &[group, reason], count.get());
         }
     }
 }
@@ -106,12 +110,12 @@ fn shards(metrics: &Metrics, out: &mut Exposition) {
     let mut shown = BTreeSet::new();
     for shard in metrics.shards() {
         let (group, number, worker) = (shard.group.as_str(), shard.shard.to_string(), shard.worker.to_string());
-        out.counter(&names::SHARD_RECORDS, &[group, &number, &worker], shard.records.get());
+        out.sample(&names::SHARD_RECORDS, &[group, &number, &worker], shard.records.get());
         out.sample(&names::SHARD_BUSY, &[group, &number, &worker], seconds(shard.busy_ns.get()));
         // One that changes its worker may have two for a moment.
         if let Some(partitions) = partitions(group).filter(|_| shown.insert((shard.group.clone(), shard.shard))) {
-            let lag = partitions.of_shard(shard.shard).map(|partition| partition.lag_records.get()).sum();
-            out.gauge(&names::SHARD_LAG, &[group, &number], to_f64(lag));
+            let lag: i64 = partitions.of_shard(shard.shard).map(|partition| partition.lag_records.get()).sum();
+            out.sample(&names::SHARD_LAG, &[group, &number], lag);
         }
     }
 }
@@ -135,13 +139,13 @@ fn workers(metrics: &Metrics, out: &mut Exposition) {
     for (worker, core) in metrics.workers().iter().zip(metrics.pinning().cores) {
         let index = worker.index.to_string();
         let named = core.map_or_else(String::new, |core| core.to_string());
-        out.gauge(&names::WORKER_PINNED, &[&index, &named], f64::from(u8::from(core.is_some())));
+        out.sample(&names::WORKER_PINNED, &[&index, &named], u8::from(core.is_some()));
         out.sample(&names::WORKER_BUSY, &[&index], seconds(worker.busy_ns.get()));
-        out.counter(&names::EGRESS_FULL, &[&index], worker.egress_full.get());
-        out.counter(&names::JOURNAL_FULL, &[&index], worker.journal_full.get());
-        out.counter(&names::JOURNAL_BYTES, &[&index], worker.journal_bytes.get());
-        out.gauge(&names::JOURNAL_FAILED, &[&index], f64::from(u8::from(worker.journal_failed.get() != 0)));
-        out.counter(&names::SEQUENCE_GAPS, &[&index], worker.gaps.get());
+        out.sample(&names::EGRESS_FULL, &[&index], worker.egress_full.get());
+        out.sample(&names::JOURNAL_FULL, &[&index], worker.journal_full.get());
+        out.sample(&names::JOURNAL_BYTES, &[&index], worker.journal_bytes.get());
+        out.sample(&names::JOURNAL_FAILED, &[&index], u8::from(worker.journal_failed.get() != 0));
+        out.sample(&names::SEQUENCE_GAPS, &[&index], worker.gaps.get());
     }
 }
 
@@ -156,35 +160,34 @@ fn strategies(metrics: &Metrics, out: &mut Exposition) {
         let with = |label| [whose[0], whose[1], label];
         let sum = |pick: &dyn Fn(&super::StrategyMetrics) -> u64| instances.iter().map(|i| pick(i)).sum::<u64>();
         for (index, kind) in ORDER_LABELS.iter().enumerate() {
-            out.counter(&names::ORDERS, &with(kind), sum(&|i| i.orders[index].get()));
+            out.sample(&names::ORDERS, &with(kind), sum(&|i| i.orders[index].get()));
         }
         for reason in DenyReason::ALL {
-            out.counter(&names::DENIALS, &with(reason.label()), sum(&|i| i.denials[reason.index()].get()));
+            out.sample(&names::DENIALS, &with(reason.label()), sum(&|i| i.denials[reason.index()].get()));
         }
         for kind in FaultKind::ALL {
-            out.counter(&names::FAULTS, &with(kind.label()), sum(&|i| i.faults[kind as usize].get()));
+            out.sample(&names::FAULTS, &with(kind.label()), sum(&|i| i.faults[kind as usize].get()));
         }
-        out.counter(&names::EVENTS_MISSED, &whose, sum(&|i| i.missed.get()));
-        out.counter(&names::DENIALS_UNTOLD, &whose, sum(&|i| i.updates_dropped.get()));
-        out.counter(&names::SWAPS, &whose, sum(&|i| i.swaps.get()));
-        out.counter(&names::LOG_DROPPED, &whose, sum(&|i| i.log_dropped.get()));
+        out.sample(&names::EVENTS_MISSED, &whose, sum(&|i| i.missed.get()));
+        out.sample(&names::DENIALS_UNTOLD, &whose, sum(&|i| i.updates_dropped.get()));
+        out.sample(&names::SWAPS, &whose, sum(&|i| i.swaps.get()));
+        out.sample(&names::LOG_DROPPED, &whose, sum(&|i| i.log_dropped.get()));
         let state = instances.iter().map(|i| i.trading_state.get()).max().unwrap_or(0);
         for (index, name) in ["ACTIVE", "REDUCING", "HALTED"].iter().enumerate() {
-            out.gauge(&names::STRATEGY_STATE, &with(name), f64::from(u8::from(usize::try_from(state) == Ok(index))));
+            out.sample(&names::STRATEGY_STATE, &with(name), u8::from(usize::try_from(state) == Ok(index)));
         }
         let quarantined = instances.iter().any(|i| i.quarantined.get() > 0);
-        out.gauge(&names::STRATEGY_QUARANTINED, &whose, f64::from(u8::from(quarantined)));
-        let mut shards = 0.0;
+        out.sample(&names::STRATEGY_QUARANTINED, &whose, u8::from(quarantined));
+        let mut shards = 0;
         for (shard, instance) in instances.iter().filter_map(|instance| Some((instance.shard?, instance))) {
-            shards += 1.0;
-            let memory = to_f64(instance.memory_bytes.get());
-            out.gauge(&names::STRATEGY_MEMORY, &[whose[0], whose[1], &shard.to_string()], memory);
+            shards += 1;
+            out.sample(&names::STRATEGY_MEMORY, &[whose[0], whose[1], &shard.to_string()], instance.memory_bytes.get());
         }
-        out.gauge(&names::STRATEGY_SHARDS, &whose, shards);
+        out.sample(&names::STRATEGY_SHARDS, &whose, shards);
         for instance in &instances {
             let shard = instance.shard.map_or_else(String::new, |shard| shard.to_string());
             for (name, value) in locked(&instance.gauges).iter() {
-                out.gauge(&names::STRATEGY_GAUGE, &[whose[0], whose[1], &shard, name], *value);
+                out.sample(&names::STRATEGY_GAUGE, &[whose[0], whose[1], &shard, name], *value);
             }
         }
     }
@@ -197,16 +200,16 @@ fn terms(metrics: &Metrics, out: &mut Exposition) {
     for ((tenant, strategy), terms) in metrics.terms() {
         let whose = [tenant.as_str(), strategy.as_str()];
         let module = terms.module.get(..MODULE_DIGITS).unwrap_or(&terms.module);
-        out.gauge(&names::STRATEGY_INFO, &[whose[0], whose[1], &terms.feed, module], 1.0);
-        out.gauge(&names::STRATEGY_CALL_BUDGET, &whose, seconds(terms.call_budget_ns));
-        out.gauge(&names::STRATEGY_MEMORY_BUDGET, &whose, to_f64(terms.memory_budget_bytes));
+        out.sample(&names::STRATEGY_INFO, &[whose[0], whose[1], &terms.feed, module], 1);
+        out.sample(&names::STRATEGY_CALL_BUDGET, &whose, seconds(terms.call_budget_ns));
+        out.sample(&names::STRATEGY_MEMORY_BUDGET, &whose, terms.memory_budget_bytes);
         let Some(objective_ns) = terms.objective_ns else { continue };
-        out.gauge(&names::STRATEGY_OBJECTIVE, &whose, seconds(objective_ns));
+        out.sample(&names::STRATEGY_OBJECTIVE, &whose, seconds(objective_ns));
         decisions.clear();
         sent.get(&(whose[0], whose[1])).into_iter().flatten().for_each(|sent| decisions.merge(&sent.decision));
         let over = decisions.count() - decisions.histogram.count_between(0, objective_ns);
         let objective = seconds(objective_ns).to_string();
-        out.counter(&names::DECISIONS_OVER_OBJECTIVE, &[whose[0], whose[1], &objective], over);
+        out.sample(&names::DECISIONS_OVER_OBJECTIVE, &[whose[0], whose[1], &objective], over);
     }
 }
 
@@ -238,98 +241,97 @@ fn latencies(metrics: &Metrics, out: &mut Exposition) {
 }
 
 impl Exposition {
-    fn push(&mut self, metric: &Metric, values: &[&str], fill: impl FnOnce(&mut Sample)) {
-        debug_assert_eq!(metric.labels.len(), values.len(), "{}", metric.name);
+    /// The samples of a metric so far.
+    fn family(&mut self, metric: &Metric) -> &mut String {
         let Some(place) = self.places.get(metric.name) else {
             unreachable!("{} is not listed in pinion_spec::metrics::ALL", metric.name);
         };
-        let label = |(name, value): (&&str, &&str)| {
-            let mut pair = LabelPair::default();
-            pair.set_name((*name).to_owned());
-            pair.set_value((*value).to_owned());
-            pair
-        };
-        let mut sample = Sample::from_label(metric.labels.iter().zip(values).map(label).collect());
-        fill(&mut sample);
-        self.families[*place].push(sample);
+        &mut self.families[*place]
     }
 
-    fn counter(&mut self, metric: &Metric, values: &[&str], count: u64) {
-        #[expect(clippy::cast_precision_loss, reason = "Prometheus' own number format")]
-        self.sample(metric, values, count as f64);
-    }
-
-    fn sample(&mut self, metric: &Metric, values: &[&str], value: f64) {
-        self.push(metric, values, |sample| {
-            let mut counter = Counter::default();
-            counter.set_value(value);
-            sample.set_counter(counter);
-        });
-    }
-
-    fn gauge(&mut self, metric: &Metric, values: &[&str], value: f64) {
-        self.push(metric, values, |sample| {
-            let mut gauge = Gauge::default();
-            gauge.set_value(value);
-            sample.set_gauge(gauge);
-        });
+    fn sample(&mut self, metric: &Metric, values: &[&str], value: impl Display) {
+        sample(self.family(metric), metric, "", values, None, value);
     }
 
     fn latency(&mut self, labels: [&str; 3], latency: &Latency) {
-        let counts = latency.counts_up_to(&LATENCY_BUCKETS_NS);
-        self.push(&names::LATENCY, &labels, |sample| {
-            let buckets = LATENCY_BUCKETS_NS.iter().zip(counts).map(|(bound, count)| {
-                let mut bucket = Bucket::default();
-                bucket.set_upper_bound(seconds(*bound));
-                bucket.set_cumulative_count(count);
-                bucket
-            });
-            let mut histogram = Histogram::default();
-            histogram.set_bucket(buckets.collect());
-            histogram.set_sample_count(latency.count());
-            histogram.set_sample_sum(seconds(latency.sum_ns));
-            sample.set_histogram(histogram);
-        });
+        let metric = &names::LATENCY;
+        let (counts, mut text) = (latency.counts_up_to(&LATENCY_BUCKETS_NS), std::mem::take(self.family(metric)));
+        for (bound, count) in self.bounds.iter().zip(counts) {
+            sample(&mut text, metric, "_bucket", &labels, Some(("le", bound)), count);
+        }
+        sample(&mut text, metric, "_bucket", &labels, Some(("le", "+Inf")), latency.count());
+        sample(&mut text, metric, "_sum", &labels, None, seconds(latency.sum_ns));
+        sample(&mut text, metric, "_count", &labels, None, latency.count());
+        *self.family(metric) = text;
         let [tenant, strategy, stage] = labels;
         for quantile in LATENCY_QUANTILES {
             let value = latency.quantile(quantile.parse().unwrap_or(1.0));
-            self.gauge(&names::LATENCY_QUANTILE, &[tenant, strategy, stage, quantile], seconds(value));
+            self.sample(&names::LATENCY_QUANTILE, &[tenant, strategy, stage, quantile], seconds(value));
         }
     }
 
-    fn text(self) -> prometheus::Result<String> {
-        let families: Vec<MetricFamily> = self
-            .families
-            .into_iter()
-            .zip(names::ALL)
-            .filter(|(samples, _)| !samples.is_empty())
-            .map(|(samples, metric)| {
-                let mut family = MetricFamily::default();
-                family.set_name(metric.name.to_owned());
-                family.set_help(metric.help.to_owned());
-                family.set_field_type(match metric.kind {
-                    MetricKind::Counter => MetricType::COUNTER,
-                    MetricKind::Gauge => MetricType::GAUGE,
-                    MetricKind::Histogram => MetricType::HISTOGRAM,
-                });
-                family.set_metric(samples);
-                family
-            })
-            .collect();
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&families, &mut text)?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
+    fn text(self) -> String {
+        // A metric's name, help and kind are below 512 bytes.
+        let mut text = String::with_capacity(self.families.iter().map(|samples| samples.len() + 512).sum());
+        for (samples, metric) in self.families.into_iter().zip(names::ALL).filter(|(samples, _)| !samples.is_empty()) {
+            let kind = match metric.kind {
+                MetricKind::Counter => "counter",
+                MetricKind::Gauge => "gauge",
+                MetricKind::Histogram => "histogram",
+            };
+            for part in ["# HELP ", metric.name, " ", metric.help, "\n# TYPE ", metric.name, " ", kind, "\n", &samples]
+            {
+                text.push_str(part);
+            }
+        }
+        text
     }
+}
+
+/// One line: a series and its value.
+fn sample(
+    text: &mut String,
+    metric: &Metric,
+    suffix: &str,
+    values: &[&str],
+    more: Option<(&str, &str)>,
+    value: impl Display,
+) {
+    debug_assert_eq!(metric.labels.len(), values.len(), "{}", metric.name);
+    text.push_str(metric.name);
+    text.push_str(suffix);
+    let mut before = '{';
+    for (label, value) in metric.labels.iter().copied().zip(values.iter().copied()).chain(more) {
+        text.push(before);
+        text.push_str(label);
+        text.push_str("=\"");
+        escape(value, text);
+        text.push('"');
+        before = ',';
+    }
+    // Writing to a string does not fail.
+    let _ = if before == '{' { writeln!(text, " {value}") } else { writeln!(text, "}} {value}") };
+}
+
+/// A label's value: the format gives three characters a meaning of their own.
+fn escape(value: &str, text: &mut String) {
+    let mut rest = value;
+    while let Some(at) = rest.find(['\\', '"', '\n']) {
+        let (before, special) = rest.split_at(at);
+        text.push_str(before);
+        text.push_str(match special.as_bytes()[0] {
+            b'\n' => "\\n",
+            b'"' => "\\\"",
+            _ => "\\\\",
+        });
+        rest = &special[1..];
+    }
+    text.push_str(rest);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "Prometheus' own number format")]
 fn seconds(ns: u64) -> f64 {
     ns as f64 / 1e9
-}
-
-#[expect(clippy::cast_precision_loss, reason = "Prometheus' own number format")]
-fn to_f64(value: i64) -> f64 {
-    value as f64
 }
 
 #[cfg(test)]
@@ -340,7 +342,7 @@ mod tests {
     use crate::metrics::{Terms, recorder};
 
     fn shown(metrics: &Metrics, name: &str) -> Vec<String> {
-        let text = scrape(metrics, &EgressMetrics::default()).unwrap();
+        let text = scrape(metrics, &EgressMetrics::default());
         text.lines().filter(|line| line.starts_with(name)).map(str::to_owned).collect()
     }
 
@@ -383,6 +385,72 @@ mod tests {
         assert!(shown(&metrics, "pinion_strategy_objective").is_empty());
         metrics.remove_strategy("t", "s");
         assert!(shown(&metrics, "pinion_strategy").is_empty());
+    }
+
+    #[test]
+    fn the_text_is_what_prometheus_own_library_writes() {
+        use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric as Sample, MetricFamily, MetricType};
+        use prometheus::{Encoder, TextEncoder};
+
+        const HOSTILE: [&str; 3] = ["\\\"\n", "a\\nb\"}", "é\n\n"];
+        let (mut recorder, reader) = recorder();
+        [0, 250, 251, 1_000_000, u64::MAX >> 1].into_iter().for_each(|ns| recorder.record(ns));
+        let mut latency = Latency::default();
+        latency.merge(&reader);
+        let mut out = Exposition::default();
+        out.latency(HOSTILE, &latency);
+        out.sample(&names::KAFKA_SENT, &[], u64::from(u32::MAX));
+        let ours = out.text();
+
+        let mut sample = Sample::from_label(
+            names::LATENCY
+                .labels
+                .iter()
+                .zip(HOSTILE)
+                .map(|(name, value)| {
+                    let mut pair = LabelPair::default();
+                    pair.set_name((*name).to_owned());
+                    pair.set_value(value.to_owned());
+                    pair
+                })
+                .collect(),
+        );
+        let mut histogram = Histogram::default();
+        let buckets = LATENCY_BUCKETS_NS.iter().map(|bound| {
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(seconds(*bound));
+            bucket.set_cumulative_count(latency.histogram.count_between(0, *bound));
+            bucket
+        });
+        histogram.set_bucket(buckets.collect());
+        histogram.set_sample_count(latency.count());
+        histogram.set_sample_sum(seconds(latency.sum_ns));
+        sample.set_histogram(histogram);
+        let (mut count, mut counted) = (Counter::default(), Sample::default());
+        count.set_value(f64::from(u32::MAX));
+        counted.set_counter(count);
+        let family = |metric: Metric, kind, sample| {
+            let mut family = MetricFamily::default();
+            family.set_name(metric.name.to_owned());
+            family.set_help(metric.help.to_owned());
+            family.set_field_type(kind);
+            family.set_metric(vec![sample]);
+            family
+        };
+        for theirs in [
+            family(names::LATENCY, MetricType::HISTOGRAM, sample),
+            family(names::KAFKA_SENT, MetricType::COUNTER, counted),
+        ] {
+            let mut text = Vec::new();
+            TextEncoder::new().encode(&[theirs], &mut text).unwrap();
+            let text = String::from_utf8(text).unwrap();
+            assert!(ours.contains(&text), "{text}\nis not in\n{ours}");
+        }
+    }
+
+    #[test]
+    fn no_help_text_holds_what_the_format_gives_a_meaning() {
+        assert!(names::ALL.iter().all(|metric| !metric.help.contains(['\\', '\n'])));
     }
 
     #[test]

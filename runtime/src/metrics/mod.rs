@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-pub use exposition::scrape;
+pub use exposition::{TEXT_FORMAT, scrape};
 pub use recorder::{Histograms, LATENCY_NS_MAX, Latency, Recorder, RecorderReader, recorder};
 pub use shard::{PartitionMetrics, PartitionsMetrics, ShardMetrics};
 

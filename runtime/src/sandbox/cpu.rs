@@ -1,8 +1,10 @@
 //! How much CPU time a call has had.
 //!
 //! Epochs pass in wall-clock time, a budget is in CPU time: a guest whose thread was off the CPU is not to blame. Reading the
-//! thread's CPU clock is a system call, too much for every callback; so it is read once per epoch tick, and again when a
-//! call's deadline comes. What passed between that reading and the call is taken off: only time that the call surely had counts.
+//! thread's CPU clock is a system call, too much for every callback; so it is read once per epoch tick, and again whenever a tick finds a call
+//! still running. What passed between that reading and the call is taken off: only time that the call surely had counts. A call of which
+//! nobody says when it began has surely had what passed since the first tick that found it. Nor counts what the pulse missed: where a whole
+//! virtual machine stands still, its clocks go on.
 
 use std::cell::Cell;
 
@@ -16,7 +18,28 @@ use crate::stopwatch;
 use pinion_spec::strategy::Budget;
 
 thread_local! {
-    static READING: Cell<Reading> = const { Cell::new(Reading { tick: u64::MAX, cpu_ns: 0, at_ns: 0 }) };
+    static READING: Cell<Reading> =
+        const { Cell::new(Reading { tick: u64::MAX, at_ns: 0, cpu: Cpu { clock_ns: 0, missed_ns: 0 } }) };
+}
+
+/// What this thread's CPU clock said.
+#[derive(Debug, Clone, Copy)]
+struct Cpu {
+    clock_ns: u64,
+    /// [`pulse::missed_ns`] then.
+    missed_ns: u64,
+}
+
+impl Cpu {
+    fn now() -> Self {
+        Self { missed_ns: pulse::missed_ns(), clock_ns: thread_cpu_ns() }
+    }
+
+    /// What the thread has surely had since an earlier reading.
+    const fn since(self, earlier: Self) -> u64 {
+        (self.clock_ns.saturating_sub(earlier.clock_ns))
+            .saturating_sub(self.missed_ns.saturating_sub(earlier.missed_ns))
+    }
 }
 
 /// What this thread's CPU clock said, and when.
@@ -24,18 +47,18 @@ thread_local! {
 struct Reading {
     /// The epoch tick.
     tick: u64,
-    cpu_ns: u64,
     /// By [`stopwatch`].
     at_ns: u64,
+    cpu: Cpu,
 }
 
 impl Reading {
-    /// CPU time that a call which began at `began_ns` has surely had when the clock says `cpu_ns`: what passed between the
+    /// CPU time that a call which began at `began_ns` has surely had when the clock says `cpu`: what passed between the
     /// reading and the call may all have been CPU time of others. A ticker that starves makes the reading old, never the guest guilty.
-    fn surely_used(self, began_ns: u64, cpu_ns: u64) -> u64 {
-        // Who calls without saying when (tests, `on-init`) is at most a period after the reading.
-        let before_ns = began_ns.checked_sub(self.at_ns).unwrap_or(EPOCH_PERIOD_NS);
-        cpu_ns.saturating_sub(self.cpu_ns).saturating_sub(before_ns)
+    /// `None` of a call that did not begin after the reading: nobody said when.
+    fn surely_used(self, began_ns: u64, cpu: Cpu) -> Option<u64> {
+        let before_ns = began_ns.checked_sub(self.at_ns)?;
+        Some(cpu.since(self.cpu).saturating_sub(before_ns))
     }
 }
 
@@ -44,14 +67,11 @@ impl Reading {
 pub(super) struct Allowance {
     /// CPU time.
     cpu_ns: u64,
-    /// Epoch ticks after which the CPU time is looked at.
-    ticks: u64,
 }
 
 impl Allowance {
     pub(super) const fn new(cpu_ns: u64) -> Self {
-        // The current period is under way, so the last of these may come before the budget is used up; then the call goes on.
-        Self { cpu_ns, ticks: if cpu_ns == 0 { 1 } else { cpu_ns.div_ceil(EPOCH_PERIOD_NS) } }
+        Self { cpu_ns }
     }
 
     /// For a callback on the hot path.
@@ -62,7 +82,7 @@ impl Allowance {
     /// For instantiation, `on-init`, `on-start` and `on-stop`.
     pub(super) const COLD: Self = Self::new(COLD_CALL_NS_MAX);
 
-    /// What to do at a deadline, for a call that has surely had `used_ns`.
+    /// What to do at a tick, with a call that has surely had `used_ns`: it may go on for as many more as it would take to use up the rest.
     fn verdict(self, used_ns: u64) -> UpdateDeadline {
         let missing_ns = self.cpu_ns.saturating_sub(used_ns);
         match missing_ns.div_ceil(EPOCH_PERIOD_NS) {
@@ -78,11 +98,13 @@ pub(super) struct Meter {
     /// What [`pulse::beats`] said when the deadline was set.
     seen: u64,
     running: Allowance,
+    /// What the CPU clock said at the first tick that found this call.
+    found: Option<Cpu>,
 }
 
 impl Meter {
     pub(super) const fn new() -> Self {
-        Self { seen: u64::MAX, running: Allowance::COLD }
+        Self { seen: u64::MAX, running: Allowance::COLD, found: None }
     }
 
     /// Whether the call that begins still has the deadline and the reading of an earlier one: the epoch has not moved since, and the thread
@@ -94,20 +116,22 @@ impl Meter {
 
     #[cold]
     fn begin(&mut self, allowance: Allowance) {
-        self.running = allowance;
+        (self.running, self.found) = (allowance, None);
         pulse::run();
         self.seen = pulse::beats();
         // Another instance's call may have read this thread's clock at this tick.
         if READING.get().tick != self.seen {
             // The CPU clock last: what passes between the two is nobody's.
-            READING.set(Reading { tick: self.seen, at_ns: stopwatch::ns(), cpu_ns: thread_cpu_ns() });
+            READING.set(Reading { tick: self.seen, at_ns: stopwatch::ns(), cpu: Cpu::now() });
         }
     }
 
     fn deadline(&mut self, began_ns: u64) -> UpdateDeadline {
         // What this call is given now, the next one does not have.
         self.seen = u64::MAX;
-        self.running.verdict(READING.get().surely_used(began_ns, thread_cpu_ns()))
+        let cpu = Cpu::now();
+        let found = *self.found.get_or_insert(cpu);
+        self.running.verdict(READING.get().surely_used(began_ns, cpu).unwrap_or_else(|| cpu.since(found)))
     }
 }
 
@@ -123,7 +147,7 @@ pub(super) fn meter(store: &mut Store<State>) {
 #[inline]
 pub(super) fn begin(store: &mut Store<State>, allowance: Allowance) {
     if !store.data().meter.continues(allowance) {
-        store.set_epoch_deadline(allowance.ticks);
+        store.set_epoch_deadline(1);
         store.data_mut().meter.begin(allowance);
     }
     store.data_mut().host.begin();
@@ -154,14 +178,23 @@ mod tests {
     }
 
     #[test]
-    fn what_the_thread_did_before_the_call_is_not_the_calls() {
-        let reading = Reading { tick: 0, cpu_ns: 1_000, at_ns: 50_000_000 };
+    fn what_the_thread_did_before_the_call_is_not_the_calls_nor_is_what_the_pulse_missed() {
+        let cpu = |clock_ns| Cpu { clock_ns, missed_ns: 3_000_000 };
+        let reading = Reading { tick: 0, at_ns: 50_000_000, cpu: cpu(1_000) };
         // The ticker starved for 10 ms, in which the thread worked all the time; the call began just now.
-        assert_eq!(reading.surely_used(60_000_000, 10_001_500), 500);
+        assert_eq!(reading.surely_used(60_000_000, cpu(10_001_500)), Some(500));
         // The call began with the reading and has had 7 ms.
-        assert_eq!(reading.surely_used(50_000_000, 7_001_000), 7_000_000);
+        assert_eq!(reading.surely_used(50_000_000, cpu(7_001_000)), Some(7_000_000));
         // It began after the reading and was off the CPU since.
-        assert_eq!(reading.surely_used(50_400_000, 1_300), 0);
+        assert_eq!(reading.surely_used(50_400_000, cpu(1_300)), Some(0));
+        // Nobody said when it began; or it was another call that said so.
+        assert_eq!(reading.surely_used(0, cpu(7_001_000)), None);
+        assert_eq!(reading.surely_used(49_000_000, cpu(7_001_000)), None);
+        // The machine stood still for 80 ms of these 81, and all of its clocks went on.
+        let later = Cpu { clock_ns: 81_001_000, missed_ns: 83_000_000 };
+        assert_eq!(reading.surely_used(50_000_000, later), Some(1_000_000));
+        // So it did while another thread ran: of that nobody has had anything.
+        assert_eq!(reading.surely_used(50_000_000, Cpu { clock_ns: 1_500, ..later }), Some(0));
     }
 
     #[test]
@@ -169,26 +202,40 @@ mod tests {
         for budget_ns in [0, 1, EPOCH_PERIOD_NS - 1, EPOCH_PERIOD_NS, EPOCH_PERIOD_NS + 1, 50 * EPOCH_PERIOD_NS] {
             // The first tick comes anywhere between at once and a whole period from now.
             for first_ns in [0, EPOCH_PERIOD_NS / 2, EPOCH_PERIOD_NS] {
-                let mut at_ns = first_ns + (Allowance::new(budget_ns).ticks - 1) * EPOCH_PERIOD_NS;
-                while let Some(ticks) = goes_on(budget_ns, at_ns) {
-                    assert!(at_ns < budget_ns);
-                    at_ns += ticks * EPOCH_PERIOD_NS;
+                // One that does not say when it began has the time before the first tick for nothing.
+                for (from_ns, over_ns) in [(0, EPOCH_PERIOD_NS), (first_ns, 2 * EPOCH_PERIOD_NS)] {
+                    let mut at_ns = first_ns;
+                    while let Some(ticks) = goes_on(budget_ns, at_ns - from_ns) {
+                        assert!(at_ns - from_ns < budget_ns);
+                        at_ns += ticks * EPOCH_PERIOD_NS;
+                    }
+                    assert!(at_ns >= budget_ns && at_ns <= budget_ns + over_ns, "{budget_ns}: {at_ns}");
                 }
-                assert!(at_ns >= budget_ns && at_ns <= budget_ns + EPOCH_PERIOD_NS, "{budget_ns}: {at_ns}");
             }
         }
     }
 
     #[test]
-    fn what_the_thread_did_before_the_tick_is_not_counted_against_the_call() {
+    fn a_late_tick_is_not_counted_against_a_call_of_which_nobody_says_when_it_began() {
         pulse::moves(&engine::compiler().unwrap()).unwrap();
+        let spin = |periods| {
+            let start = thread_cpu_ns();
+            while thread_cpu_ns() - start < periods * EPOCH_PERIOD_NS {}
+        };
+        let stops = |meter: &mut Meter, began_ns| matches!(meter.deadline(began_ns), UpdateDeadline::Interrupt);
         let mut meter = Meter::new();
         meter.begin(Allowance::new(EPOCH_PERIOD_NS));
-        let start = thread_cpu_ns();
-        while thread_cpu_ns() - start < 20 * EPOCH_PERIOD_NS {}
-        assert!(matches!(meter.deadline(0), UpdateDeadline::Interrupt));
+        let began_ns = READING.get().at_ns;
+        // Other calls may have had this, which began before the tick that is late.
+        spin(20);
+        assert!(!stops(&mut meter, 0), "it may have begun just now");
+        spin(2);
+        assert!(stops(&mut meter, 0), "it has run for longer than it may since it was found");
+        assert!(stops(&mut meter, began_ns), "of one that has run since then all is known");
+        meter.begin(Allowance::new(EPOCH_PERIOD_NS));
+        assert!(!stops(&mut meter, 0), "another call has not been found before");
         pulse::rest();
         meter.begin(Allowance::new(10 * EPOCH_PERIOD_NS));
-        assert!(matches!(meter.deadline(0), UpdateDeadline::Continue(_)));
+        assert!(!stops(&mut meter, 0));
     }
 }

@@ -38,8 +38,8 @@ pub struct Host {
     pub effects: Effects,
     /// The stream clock.
     pub now: u64,
-    /// When the running callback was begun, by [`crate::stopwatch`]; 0 where its caller does not say. For its CPU budget alone: no guest
-    /// sees it.
+    /// When the running callback was begun, by [`crate::stopwatch`]; 0 where its caller does not say, and then it is stopped a period later.
+    /// For its CPU budget alone: no guest sees it.
     pub began_ns: u64,
     /// Index of the presented record's partition among the instance's inputs.
     pub source: u8,

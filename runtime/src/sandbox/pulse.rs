@@ -3,7 +3,7 @@
 //!
 //! A beat is a wake-up, so nobody has one who sleeps: a thread's first call sets a timer of its own, and before it sleeps it puts the timer
 //! off ([`rest`]). Promise: while a thread calls guests its timer runs. A beat that comes late is not made up for: the guest may have had no
-//! CPU in that time either.
+//! CPU in that time either. Those that it comes too late for are counted as missed.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -23,6 +23,8 @@ use crate::limits::EPOCH_PERIOD_NS;
 
 /// Changes with each beat, and whenever a timer is put off. As long as it does not, the timer of whoever read it runs.
 static BEATS: AtomicU64 = AtomicU64::new(0);
+/// Of beats that did not come because the one before them came too late, all periods together, ns.
+static MISSED_NS: AtomicU64 = AtomicU64::new(0);
 static PULSE: OnceLock<Arc<Pulse>> = OnceLock::new();
 
 thread_local! {
@@ -77,6 +79,11 @@ pub(super) fn moves(engine: &Engine) -> std::io::Result<()> {
 pub(super) fn beats() -> u64 {
     // Only whether it changed matters, and who changes it for a thread is the thread itself.
     BEATS.load(Ordering::Relaxed)
+}
+
+/// How long the pulse has missed altogether, ns: its thread had no CPU, or the whole machine stood still.
+pub(super) fn missed_ns() -> u64 {
+    MISSED_NS.load(Ordering::Relaxed)
 }
 
 /// A call begins on this thread.
@@ -167,11 +174,16 @@ fn beat(pulse: &Pulse) {
         out.clear();
         match epoll::wait(&pulse.told, spare_capacity(&mut out), None) {
             Ok(_) => {
-                for told in &out {
+                let late = out.iter().map(|told| {
                     let timer = locked(&pulse.timers).get(&told.data.u64()).and_then(Weak::upgrade);
                     // It goes on when it has been read; one that was put off meanwhile has nothing to read.
-                    let _ = timer.map(|timer| rustix::io::read(&timer, &mut [0; 8]));
-                }
+                    let mut times = [0; 8];
+                    timer.filter(|timer| rustix::io::read(timer, &mut times).is_ok());
+                    u64::from_ne_bytes(times).saturating_sub(1)
+                });
+                // All run out at about the same time again where all were late.
+                let missed = late.max().unwrap_or(0);
+                MISSED_NS.fetch_add(missed.saturating_mul(EPOCH_PERIOD_NS), Ordering::Relaxed);
                 BEATS.fetch_add(1, Ordering::Relaxed);
                 locked(&pulse.engines)
                     .retain(|engine| engine.upgrade().map(|engine| engine.increment_epoch()).is_some());
@@ -215,6 +227,12 @@ mod tests {
         assert_eq!(beats_in(20), 0, "all rest, or have ended");
         run();
         assert!(beats_in(200) > 50, "it begins again");
+        let (before, held) = (missed_ns(), locked(&PULSE.get().unwrap().engines));
+        let until = mono_ns() + 20 * EPOCH_PERIOD_NS;
+        while mono_ns() < until {}
+        drop(held);
+        beats_in(20);
+        assert!(missed_ns() - before >= 15 * EPOCH_PERIOD_NS, "it could not beat for 20 periods, and says so");
     }
 
     #[test]
