@@ -398,7 +398,10 @@ pub struct Egress {
     /// First record of each (feed, topic, partition) that caused what Kafka refuses for good.
     refused: BTreeMap<(FeedId, u16, u16), u64>,
     fence: Fence,
+    /// A record's value, while it is handed over.
     buffer: Vec<u8>,
+    /// The place of its input record.
+    input: Vec<u8>,
     drain: Option<(u64, Sender<usize>)>,
 }
 
@@ -470,6 +473,7 @@ impl Egress {
             refused: BTreeMap::new(),
             fence: parts.fence,
             buffer: Vec::with_capacity(1024),
+            input: Vec::with_capacity(256),
             drain: None,
         })
     }
@@ -555,7 +559,7 @@ impl Egress {
         let sequence = self.lanes[lane].first + self.lanes[lane].entries.len() as u64;
         let bytes = self.buffer.len();
         let token = self.take_off(bytes);
-        let headers = headers(provenance);
+        let headers = headers(provenance, &mut self.input);
         let symbol = provenance.symbol(instrument_id);
         let record = BaseRecord::with_opaque_to(topic, token)
             .key(symbol.as_bytes())
@@ -731,16 +735,21 @@ impl Egress {
     }
 }
 
-/// What is stamped on every order: whose it is, which module decided, and because of which record.
-fn headers(provenance: &Provenance<'_>) -> OwnedHeaders {
+/// What is stamped on every order: whose it is, which module decided, and because of which record, whose place is written into `input`.
+fn headers(provenance: &Provenance<'_>, input: &mut Vec<u8>) -> OwnedHeaders {
     let Provenance { route, origin, .. } = provenance;
     let topic = route.input_topics.get(usize::from(origin.topic)).map_or("", String::as_str);
-    let input = format!("{topic}/{}/{}", origin.partition, origin.offset);
+    input.clear();
+    input.extend_from_slice(topic.as_bytes());
+    for number in [u64::from(origin.partition), origin.offset] {
+        input.push(b'/');
+        input.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    }
     let pairs = [
-        ("pinion-tenant", route.tenant.as_str()),
-        ("pinion-strategy", &route.strategy),
-        ("pinion-module", &route.module_digest),
-        ("pinion-input", &input),
+        ("pinion-tenant", route.tenant.as_bytes()),
+        ("pinion-strategy", route.strategy.as_bytes()),
+        ("pinion-module", route.module_digest.as_bytes()),
+        ("pinion-input", input),
     ];
     let mut headers = OwnedHeaders::new_with_capacity(pairs.len());
     for (key, value) in pairs {

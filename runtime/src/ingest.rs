@@ -21,9 +21,7 @@ use crate::duty::{Duty, Turned};
 use crate::egress::DeadLetter;
 use crate::event::{Event, Origin, Stamp};
 use crate::kafka::batches::{Batches, Records, Taken};
-use crate::limits::{
-    BATCH_RECORDS_MAX, IDLE_NS_MAX, ORDER_OFFSET_BITS, PARK_NS_MAX, PAUSE_AFTER_NS, RESUME_FREE_EVENTS, RING_EVENTS,
-};
+use crate::limits::{BATCH_RECORDS_MAX, IDLE_NS_MAX, ORDER_OFFSET_BITS, PARK_NS_MAX, PAUSE_AFTER_NS, RESUME_FREE_PART};
 use crate::metrics::{EventKind, FeedMetrics, Recorder};
 use crate::offsets::Offsets;
 use crate::ring::Waker;
@@ -195,6 +193,13 @@ struct Lane {
     paused: bool,
 }
 
+impl Lane {
+    /// Events that its ring may hold.
+    fn capacity(&self) -> usize {
+        self.target.ring.buffer().capacity()
+    }
+}
+
 /// How the rings stand.
 enum Pressure {
     /// All have room.
@@ -294,7 +299,7 @@ impl Ingest {
 
     /// Whether there is room for what a batch may cause.
     fn may_take(&self) -> bool {
-        let is_near = |lane: &Lane| lane.paused || RING_EVENTS - lane.target.ring.slots() <= self.ahead;
+        let is_near = |lane: &Lane| lane.paused || lane.capacity() - lane.target.ring.slots() <= self.ahead;
         let letters =
             self.dead_letters.capacity().map_or(usize::MAX, |room| room.saturating_sub(self.dead_letters.len()));
         letters >= BATCH_RECORDS_MAX && self.lanes.iter().all(is_near)
@@ -336,7 +341,7 @@ impl Ingest {
                     pressure = Pressure::Burst;
                     continue;
                 }
-                (true, true) if lane.target.ring.slots() >= RESUME_FREE_EVENTS => false,
+                (true, true) if lane.target.ring.slots() >= lane.capacity() / RESUME_FREE_PART => false,
                 _ => continue,
             };
             match self.set_paused(index, pause) {

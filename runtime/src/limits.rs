@@ -15,6 +15,9 @@ pub const JSON_DEPTH_MAX: u32 = 32;
 
 /// Events a ring holds. A 1,000-level depth frame many times over, 2 MiB at 128 bytes an event.
 pub const RING_EVENTS: usize = 1 << 14;
+/// Events a ring holds whose two ends are on one thread: what a batch of records gives, for nothing is taken before it is empty. All of a ring is in
+/// memory once so many events have passed: 256 KiB for each input of a strategy.
+pub const SHARED_RING_EVENTS: usize = 1 << 11;
 
 /// Events a worker takes from one ring before it looks at its commands and its other rings.
 pub const BATCH_EVENTS_MAX: usize = 256;
@@ -221,8 +224,8 @@ pub const COLD_CALL_NS_MAX: u64 = 1_000_000_000;
 /// How long ingest waits for room in a full ring before it pauses the partition: a pause throws away what the client
 /// has fetched, so it must not answer a passing burst.
 pub const PAUSE_AFTER_NS: u64 = 20_000_000;
-/// Share of a ring that must be free again before a paused partition is resumed.
-pub const RESUME_FREE_EVENTS: usize = RING_EVENTS / 2;
+/// A paused partition is resumed when one of so many parts of its ring is free again.
+pub const RESUME_FREE_PART: usize = 2;
 
 /// A stream is quiet, so that timers fire by the wall clock, when the client has said that a partition is at its end and nothing
 /// has come from any for this long.

@@ -26,9 +26,10 @@
 //! An order as a flat record is [`FlatOrder`], little-endian.
 
 mod execution;
+mod json;
 mod read;
 
-use std::io::Write as _;
+use std::borrow::Cow;
 
 use pinion_spec::ids::ClientOrderId;
 use pinion_spec::strategy::OrderEncoding;
@@ -57,10 +58,10 @@ pub struct Provenance<'a> {
 impl Provenance<'_> {
     /// The symbol of an instrument; its number where the strategy does not declare it.
     #[must_use]
-    pub fn symbol(&self, instrument_id: u64) -> String {
+    pub fn symbol(&self, instrument_id: u64) -> Cow<'_, str> {
         match self.route.instruments.get(instrument_id) {
-            Some(instrument) => instrument.symbol.to_string(),
-            None => instrument_id.to_string(),
+            Some(instrument) => Cow::Borrowed(&instrument.symbol),
+            None => Cow::Owned(instrument_id.to_string()),
         }
     }
 
@@ -161,18 +162,18 @@ fn order_flat(order: &Order, provenance: &Provenance<'_>, out: &mut Vec<u8>) {
 
 fn order_json(order: &Order, provenance: &Provenance<'_>, out: &mut Vec<u8>) {
     let instrument_id = order.instrument_id();
-    field(out, '{', "type", order_kind(order.kind()));
-    field(out, ',', "client_order_id", &provenance.client_order_id(order.order_id()).to_string());
-    field(out, ',', "strategy", &provenance.route.strategy);
-    field(out, ',', "symbol", &provenance.symbol(instrument_id));
-    number(out, "instrument_id", instrument_id);
-    field(out, ',', "side", side(order.side()));
-    field(out, ',', "order_type", order_type(order.order_type()));
-    field(out, ',', "time_in_force", time_in_force(order.time_in_force()));
-    decimal(out, "price", order.price(), PRICE_SCALE);
-    decimal(out, "size", order.size(), provenance.size_scale(instrument_id));
-    number(out, "tag", order.tag());
-    number(out, "ts", provenance.ts);
+    json::word(out, r#"{"type":""#, order_kind(order.kind()));
+    client_order_id(out, provenance.client_order_id(order.order_id()));
+    json::text(out, r#","strategy":"#, &provenance.route.strategy);
+    json::text(out, r#","symbol":"#, &provenance.symbol(instrument_id));
+    json::number(out, r#","instrument_id":"#, instrument_id);
+    json::word(out, r#","side":""#, side(order.side()));
+    json::word(out, r#","order_type":""#, order_type(order.order_type()));
+    json::word(out, r#","time_in_force":""#, time_in_force(order.time_in_force()));
+    json::decimal(out, r#","price":""#, order.price(), PRICE_SCALE);
+    json::decimal(out, r#","size":""#, order.size(), provenance.size_scale(instrument_id));
+    json::number(out, r#","tag":"#, order.tag());
+    json::number(out, r#","ts":"#, provenance.ts);
     out.push(b'}');
 }
 
@@ -183,34 +184,40 @@ pub fn encode_denial(denial: &Denial, provenance: &Provenance<'_>, out: &mut Vec
         Request::Modify { price, size, .. } => ("modify", Some((None, price, size))),
         Request::Cancel { .. } => ("cancel", None),
     };
-    field(out, '{', "type", "denied");
-    field(out, ',', "reason", denial.reason.label());
-    field(out, ',', "request", request);
-    field(out, ',', "client_order_id", &provenance.client_order_id(denial.request.order_id()).to_string());
-    field(out, ',', "strategy", &provenance.route.strategy);
-    field(out, ',', "symbol", &provenance.symbol(denial.instrument_id));
-    number(out, "instrument_id", denial.instrument_id);
+    json::word(out, r#"{"type":""#, "denied");
+    json::word(out, r#","reason":""#, denial.reason.label());
+    json::word(out, r#","request":""#, request);
+    client_order_id(out, provenance.client_order_id(denial.request.order_id()));
+    json::text(out, r#","strategy":"#, &provenance.route.strategy);
+    json::text(out, r#","symbol":"#, &provenance.symbol(denial.instrument_id));
+    json::number(out, r#","instrument_id":"#, denial.instrument_id);
     match wanted.and_then(|(wanted_side, ..)| wanted_side) {
-        Some(wanted_side) => field(out, ',', "side", side(wanted_side)),
-        None => null(out, "side"),
+        Some(wanted_side) => json::word(out, r#","side":""#, side(wanted_side)),
+        None => out.extend_from_slice(br#","side":null"#),
     }
     match wanted {
-        Some((_, price, size)) => {
-            if price == PRICE_UNDEFINED {
-                null(out, "price")
-            } else {
-                decimal(out, "price", price, PRICE_SCALE)
-            }
-            decimal(out, "size", size, provenance.size_scale(denial.instrument_id));
+        Some((_, price, _)) if price != PRICE_UNDEFINED => {
+            json::decimal(out, r#","price":""#, price, PRICE_SCALE);
         }
-        None => {
-            null(out, "price");
-            null(out, "size");
-        }
+        _ => out.extend_from_slice(br#","price":null"#),
     }
-    number(out, "tag", denial.tag);
-    number(out, "ts", provenance.ts);
+    match wanted {
+        Some((.., size)) => {
+            json::decimal(out, r#","size":""#, size, provenance.size_scale(denial.instrument_id));
+        }
+        None => out.extend_from_slice(br#","size":null"#),
+    }
+    json::number(out, r#","tag":"#, denial.tag);
+    json::number(out, r#","ts":"#, provenance.ts);
     out.push(b'}');
+}
+
+fn client_order_id(out: &mut Vec<u8>, id: ClientOrderId) {
+    let mut text = [0; ClientOrderId::TEXT_LEN_MAX];
+    let len = id.write(&mut text);
+    out.extend_from_slice(br#","client_order_id":""#);
+    out.extend_from_slice(&text[..len]);
+    out.push(b'"');
 }
 
 const fn order_kind(kind: OrderKind) -> &'static str {
@@ -248,62 +255,9 @@ pub const fn time_in_force(time_in_force: TimeInForce) -> &'static str {
     }
 }
 
-/// A string field; the value escaped as JSON wants it.
-fn field(out: &mut Vec<u8>, before: char, name: &str, value: &str) {
-    // Writing to a Vec cannot fail, and a str always serialises.
-    let _ = write!(out, "{before}\"{name}\":");
-    let _ = serde_json::to_writer(out, value);
-}
-
-fn number(out: &mut Vec<u8>, name: &str, value: u64) {
-    let _ = write!(out, ",\"{name}\":{value}");
-}
-
-fn null(out: &mut Vec<u8>, name: &str) {
-    let _ = write!(out, ",\"{name}\":null");
-}
-
-/// A decimal of `value` at 10^-scale, without trailing zeros.
-fn decimal(out: &mut Vec<u8>, name: &str, value: i64, scale: u32) {
-    let sign = if value < 0 { "-" } else { "" };
-    let unit = 10_u64.pow(scale.min(PRICE_SCALE));
-    let (whole, fraction) = (value.unsigned_abs() / unit, value.unsigned_abs() % unit);
-    let _ = write!(out, ",\"{name}\":\"{sign}{whole}");
-    if fraction > 0 {
-        let width = scale as usize;
-        let from = out.len() + 1;
-        let _ = write!(out, ".{fraction:0width$}");
-        let digits = out.iter().skip(from).rposition(|digit| *digit != b'0').map_or(0, |last| last + 1);
-        out.truncate(from + digits);
-    }
-    out.push(b'"');
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn shown(value: i64, scale: u32) -> String {
-        let mut out = Vec::new();
-        decimal(&mut out, "x", value, scale);
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn decimals_are_exact_and_carry_no_trailing_zero() {
-        assert_eq!(shown(61_800_300_000_000, 9), r#","x":"61800.3""#);
-        assert_eq!(shown(1, 9), r#","x":"0.000000001""#);
-        assert_eq!(shown(-1_500, 3), r#","x":"-1.5""#);
-        assert_eq!(shown(10, 0), r#","x":"10""#);
-        assert_eq!(shown(i64::MIN, 9), r#","x":"-9223372036.854775808""#);
-    }
-
-    #[test]
-    fn a_hostile_name_stays_inside_its_string() {
-        let mut out = Vec::new();
-        field(&mut out, '{', "symbol", "A\"},{\"\u{7}");
-        assert_eq!(String::from_utf8(out).unwrap(), r#"{"symbol":"A\"},{\"\u0007""#);
-    }
 
     #[test]
     fn the_flat_order_has_the_documented_layout() {

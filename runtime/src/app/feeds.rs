@@ -23,7 +23,7 @@ use crate::instruments::{Instrument, SymbolError};
 use crate::journal::{Entry, Load};
 use crate::kafka::Kafka;
 use crate::kafka::queue::Queue;
-use crate::limits::{DEAD_LETTERS_MAX, RING_EVENTS};
+use crate::limits::{DEAD_LETTERS_MAX, RING_EVENTS, SHARED_RING_EVENTS};
 use crate::metrics::{FeedMetrics, PartitionsMetrics, Recorder, SentMetrics, StrategyMetrics, recorder};
 use crate::offsets::Offsets;
 use crate::plan::{self, FeedPlan, Shard};
@@ -276,9 +276,10 @@ impl App {
             }
         };
         let (commands, command_receiver) = crossbeam_channel::unbounded();
+        let (room, ahead) = if self.crew.is_some() { (SHARED_RING_EVENTS, 0) } else { (RING_EVENTS, RING_EVENTS) };
         let mut targets = Vec::with_capacity(self.workers.len());
         for (index, worker) in self.workers.iter().enumerate() {
-            let (events, ring) = rtrb::RingBuffer::new(RING_EVENTS);
+            let (events, ring) = rtrb::RingBuffer::new(room);
             targets.push(Target { ring: events, waker: worker.waker.clone() });
             let books = Box::new(Books::new(feed.plan.resync));
             let port = FeedPort { feed: id, ring, books, quiet: quiet.clone(), broadcast: broadcast.clone() };
@@ -334,7 +335,7 @@ impl App {
             records,
             inputs: feed.inputs,
             targets,
-            ahead: if self.crew.is_some() { 0 } else { RING_EVENTS },
+            ahead,
             places,
             commands: asked,
             dead_letters,

@@ -3,7 +3,7 @@
 //! The fields are those of Pinion's execution report, every one present, and behind them what a reader steps over: `reporter`, who wrote
 //! it, and `reason`, where a message was refused.
 
-use super::{decimal, field, number, side};
+use super::{client_order_id, json, side};
 use crate::decode::decimal::PRICE_SCALE;
 use crate::event::{Execution, ExecutionKind, Head, Liquidity};
 
@@ -16,24 +16,24 @@ pub fn encode_execution(
     reason: Option<&'static str>,
     out: &mut Vec<u8>,
 ) {
-    field(out, '{', "type", kind(execution.kind));
-    field(out, ',', "client_order_id", &execution.order.to_string());
-    number(out, "instrument_id", head.instrument_id);
-    field(out, ',', "side", side(execution.side));
-    decimal(out, "price", execution.price, PRICE_SCALE);
-    decimal(out, "size", execution.size, size_scale);
-    decimal(out, "leaves", execution.leaves, size_scale);
-    decimal(out, "fee", execution.fee, PRICE_SCALE);
+    json::word(out, r#"{"type":""#, kind(execution.kind));
+    client_order_id(out, execution.order);
+    json::number(out, r#","instrument_id":"#, head.instrument_id);
+    json::word(out, r#","side":""#, side(execution.side));
+    json::decimal(out, r#","price":""#, execution.price, PRICE_SCALE);
+    json::decimal(out, r#","size":""#, execution.size, size_scale);
+    json::decimal(out, r#","leaves":""#, execution.leaves, size_scale);
+    json::decimal(out, r#","fee":""#, execution.fee, PRICE_SCALE);
     match execution.liquidity {
-        Liquidity::Maker => field(out, ',', "liquidity", "maker"),
-        Liquidity::Taker => field(out, ',', "liquidity", "taker"),
-        Liquidity::Unknown => super::null(out, "liquidity"),
+        Liquidity::Maker => json::word(out, r#","liquidity":""#, "maker"),
+        Liquidity::Taker => json::word(out, r#","liquidity":""#, "taker"),
+        Liquidity::Unknown => out.extend_from_slice(br#","liquidity":null"#),
     }
-    number(out, "ts_event", head.ts_event);
-    number(out, "sequence", head.sequence);
-    field(out, ',', "reporter", reporter);
+    json::number(out, r#","ts_event":"#, head.ts_event);
+    json::number(out, r#","sequence":"#, head.sequence);
+    json::text(out, r#","reporter":"#, reporter);
     if let Some(reason) = reason {
-        field(out, ',', "reason", reason);
+        json::text(out, r#","reason":"#, reason);
     }
     out.push(b'}');
 }
