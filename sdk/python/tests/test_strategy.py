@@ -32,6 +32,28 @@ def test_callbacks_are_wanted_by_being_written():
     assert wanted(Derived()) == ["quote", "gap", "state"]
 
 
+def test_what_looks_like_a_callback_and_is_none_is_refused_where_it_is_written():
+    with pytest.raises(TypeError, match=r"line \d+: Mistyped\.on_qoute is no callback; did you mean on_quote\?"):
+
+        class Mistyped(Strategy):
+            def on_qoute(self, quote): ...
+
+    with pytest.raises(TypeError, match=r"Other\.on_xyz is no callback; only callbacks have names that begin with on_"):
+
+        class Other(Strategy):
+            on_xyz = None
+
+    class Base(Strategy):
+        def on_trade(self, trade): ...
+
+        def once(self): ...
+
+    with pytest.raises(TypeError, match="did you mean on_fill"):
+
+        class Derived(Base):
+            def on_fills(self, fill): ...
+
+
 def test_orders_are_asked_for_as_they_are_written():
     host = Recorder(BTC)
     strategy = host.start(Strategy)

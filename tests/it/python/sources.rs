@@ -74,6 +74,14 @@ fn what_raises_while_it_is_imported_is_refused_with_its_traceback() {
     );
 }
 
+#[test]
+fn a_callback_that_is_mistyped_is_refused_with_what_was_meant() {
+    let (code, said) =
+        refused("from pinion_strategy import Strategy\nclass Mine(Strategy):\n    def on_qoute(self, quote): ...\n");
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("TypeError: line 3: Mine.on_qoute is no callback; did you mean on_quote?"), "{said}");
+}
+
 /// A new project of a language, its unit tests run, built, and built again.
 fn project(scratch: &Path, lang: &str, template: &str) -> Value {
     let name = format!("{lang}-{template}");

@@ -78,7 +78,8 @@ class Saved:
 class Strategy:
     """A strategy. Derive one class from it and override the callbacks that it wants; the others cost nothing.
 
-    It is made without arguments; `on_init` is called first, and `host` and `instruments` are there by then.
+    It is made without arguments; `on_init` is called first, and `host` and `instruments` are there by then. A method whose name begins
+    with `on_` and that is no callback is a `TypeError` where the class is written: nobody would ever call it.
     """
 
     host: Host
@@ -86,6 +87,12 @@ class Strategy:
     instruments: Mapping[int, Instrument]
     """The strategy file's, by id."""
     _bars: list[BarSeries]
+
+    def __init_subclass__(cls, **arguments: object) -> None:
+        super().__init_subclass__(**arguments)
+        for name, method in vars(cls).items():
+            if name.startswith("on_") and not hasattr(Strategy, name):
+                raise TypeError(_no_callback(cls, name, method))
 
     # Callbacks, in the order in which they come.
 
@@ -258,6 +265,17 @@ class Strategy:
     def log(self, message: str, level: LogLevel = LogLevel.INFO) -> None:
         """Writes a log line, rate limited."""
         self.host.log(level, message)
+
+
+def _no_callback(cls: type, name: str, method: object) -> str:
+    # Only here: where a component is made, what is imported becomes part of it.
+    from difflib import get_close_matches
+
+    line = getattr(getattr(method, "__code__", None), "co_firstlineno", None)
+    place = f"{cls.__name__}.{name}" if line is None else f"line {line}: {cls.__name__}.{name}"
+    meant = get_close_matches(name, [known for known in vars(Strategy) if known.startswith("on_")], 1)
+    advice = f"did you mean {meant[0]}?" if meant else "only callbacks have names that begin with on_"
+    return f"{place} is no callback; {advice}"
 
 
 def attach(strategy: Strategy, host: Host, instruments: Sequence[Instrument]) -> None:
