@@ -743,7 +743,7 @@ fn headers(provenance: &Provenance<'_>, input: &mut Vec<u8>) -> OwnedHeaders {
     input.extend_from_slice(topic.as_bytes());
     for number in [u64::from(origin.partition), origin.offset] {
         input.push(b'/');
-        input.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+        wire::digits(input, number);
     }
     let pairs = [
         ("pinion-tenant", route.tenant.as_bytes()),

@@ -179,10 +179,10 @@ fn order_json(order: &Order, provenance: &Provenance<'_>, out: &mut Vec<u8>) {
 
 /// Appends a denial as JSON.
 pub fn encode_denial(denial: &Denial, provenance: &Provenance<'_>, out: &mut Vec<u8>) {
-    let (request, wanted) = match denial.request {
-        Request::Submit { order, .. } => ("submit", Some((Some(order.side), order.price, order.size))),
-        Request::Modify { price, size, .. } => ("modify", Some((None, price, size))),
-        Request::Cancel { .. } => ("cancel", None),
+    let (request, wanted_side, price, size) = match denial.request {
+        Request::Submit { order, .. } => ("submit", Some(order.side), Some(order.price), Some(order.size)),
+        Request::Modify { price, size, .. } => ("modify", None, Some(price), Some(size)),
+        Request::Cancel { .. } => ("cancel", None, None, None),
     };
     json::word(out, r#"{"type":""#, "denied");
     json::word(out, r#","reason":""#, denial.reason.label());
@@ -191,25 +191,27 @@ pub fn encode_denial(denial: &Denial, provenance: &Provenance<'_>, out: &mut Vec
     json::text(out, r#","strategy":"#, &provenance.route.strategy);
     json::text(out, r#","symbol":"#, &provenance.symbol(denial.instrument_id));
     json::number(out, r#","instrument_id":"#, denial.instrument_id);
-    match wanted.and_then(|(wanted_side, ..)| wanted_side) {
+    match wanted_side {
         Some(wanted_side) => json::word(out, r#","side":""#, side(wanted_side)),
         None => out.extend_from_slice(br#","side":null"#),
     }
-    match wanted {
-        Some((_, price, _)) if price != PRICE_UNDEFINED => {
-            json::decimal(out, r#","price":""#, price, PRICE_SCALE);
-        }
-        _ => out.extend_from_slice(br#","price":null"#),
+    match price.filter(|price| *price != PRICE_UNDEFINED) {
+        Some(price) => json::decimal(out, r#","price":""#, price, PRICE_SCALE),
+        None => out.extend_from_slice(br#","price":null"#),
     }
-    match wanted {
-        Some((.., size)) => {
-            json::decimal(out, r#","size":""#, size, provenance.size_scale(denial.instrument_id));
-        }
+    match size {
+        Some(size) => json::decimal(out, r#","size":""#, size, provenance.size_scale(denial.instrument_id)),
         None => out.extend_from_slice(br#","size":null"#),
     }
     json::number(out, r#","tag":"#, denial.tag);
     json::number(out, r#","ts":"#, provenance.ts);
     out.push(b'}');
+}
+
+/// Appends a whole number.
+#[inline]
+pub(crate) fn digits(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 fn client_order_id(out: &mut Vec<u8>, id: ClientOrderId) {

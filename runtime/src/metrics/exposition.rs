@@ -241,28 +241,29 @@ fn latencies(metrics: &Metrics, out: &mut Exposition) {
 }
 
 impl Exposition {
-    /// The samples of a metric so far.
-    fn family(&mut self, metric: &Metric) -> &mut String {
+    /// A metric's place among the families.
+    fn place(&self, metric: &Metric) -> usize {
         let Some(place) = self.places.get(metric.name) else {
             unreachable!("{} is not listed in pinion_spec::metrics::ALL", metric.name);
         };
-        &mut self.families[*place]
+        *place
     }
 
     fn sample(&mut self, metric: &Metric, values: &[&str], value: impl Display) {
-        sample(self.family(metric), metric, "", values, None, value);
+        let place = self.place(metric);
+        sample(&mut self.families[place], metric, "", values, None, value);
     }
 
     fn latency(&mut self, labels: [&str; 3], latency: &Latency) {
         let metric = &names::LATENCY;
-        let (counts, mut text) = (latency.counts_up_to(&LATENCY_BUCKETS_NS), std::mem::take(self.family(metric)));
-        for (bound, count) in self.bounds.iter().zip(counts) {
-            sample(&mut text, metric, "_bucket", &labels, Some(("le", bound)), count);
+        let place = self.place(metric);
+        let text = &mut self.families[place];
+        for (bound, count) in self.bounds.iter().zip(latency.counts_up_to(&LATENCY_BUCKETS_NS)) {
+            sample(text, metric, "_bucket", &labels, Some(("le", bound)), count);
         }
-        sample(&mut text, metric, "_bucket", &labels, Some(("le", "+Inf")), latency.count());
-        sample(&mut text, metric, "_sum", &labels, None, seconds(latency.sum_ns));
-        sample(&mut text, metric, "_count", &labels, None, latency.count());
-        *self.family(metric) = text;
+        sample(text, metric, "_bucket", &labels, Some(("le", "+Inf")), latency.count());
+        sample(text, metric, "_sum", &labels, None, seconds(latency.sum_ns));
+        sample(text, metric, "_count", &labels, None, latency.count());
         let [tenant, strategy, stage] = labels;
         for quantile in LATENCY_QUANTILES {
             let value = latency.quantile(quantile.parse().unwrap_or(1.0));
@@ -392,6 +393,7 @@ mod tests {
         use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric as Sample, MetricFamily, MetricType};
         use prometheus::{Encoder, TextEncoder};
 
+        assert_eq!(TEXT_FORMAT, prometheus::TEXT_FORMAT);
         const HOSTILE: [&str; 3] = ["\\\"\n", "a\\nb\"}", "é\n\n"];
         let (mut recorder, reader) = recorder();
         [0, 250, 251, 1_000_000, u64::MAX >> 1].into_iter().for_each(|ns| recorder.record(ns));

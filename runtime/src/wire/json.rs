@@ -1,6 +1,7 @@
 //! The fields of a JSON object, written one after the other: an order is written while the record that caused it waits, and Rust's formatting takes
 //! several times as long as all that it is to say.
 
+use super::digits;
 use crate::decode::decimal::PRICE_SCALE;
 
 /// A field of text that holds nothing that JSON gives a meaning: `open` is all that stands before it.
@@ -23,7 +24,7 @@ pub(super) fn text(out: &mut Vec<u8>, open: &str, text: &str) {
 #[inline]
 pub(super) fn number(out: &mut Vec<u8>, open: &str, value: u64) {
     out.extend_from_slice(open.as_bytes());
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    digits(out, value);
 }
 
 /// A decimal of `value` at 10^-scale, without trailing zeros, as a string.
@@ -35,18 +36,17 @@ pub(super) fn decimal(out: &mut Vec<u8>, open: &str, value: i64, scale: u32) {
     if value < 0 {
         out.push(b'-');
     }
-    out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
+    digits(out, whole);
     if fraction > 0 {
         let mut places = scale.min(PRICE_SCALE) as usize;
         while fraction % 10 == 0 {
             fraction /= 10;
             places -= 1;
         }
-        let mut digits = itoa::Buffer::new();
-        let digits = digits.format(fraction);
+        let zeros = places - 1 - fraction.ilog10() as usize;
         out.push(b'.');
-        out.extend(std::iter::repeat_n(b'0', places - digits.len()));
-        out.extend_from_slice(digits.as_bytes());
+        out.extend(std::iter::repeat_n(b'0', zeros));
+        digits(out, fraction);
     }
     out.push(b'"');
 }
